@@ -43,7 +43,7 @@ def test_an_option_before_the_machine_is_put_right(tmp_path: Path) -> None:
     assert "the machine comes before the option: kmstwist lab slmgr PC1 /ato" in result.output
 
 
-def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path: Path) -> None:
+def test_an_internationalised_domain_is_kept_in_its_dns_form(tmp_path: Path) -> None:
     assert "PC1.xn--bcher-kva.example (virtual)" in new(tmp_path, "--domain=Bücher.example.").output
 
 

@@ -71,7 +71,9 @@ def test_a_lab_answers_for_itself(gateway: KmsFactory) -> None:
     assert decode(answer.stub) == Reach(Role.LAB)
 
 
-def test_who_may_not_ask_is_refused_and_asks_nobody(gateway: KmsFactory, lines: list[dict[str, Any]]) -> None:
+def test_a_client_that_may_not_ask_is_refused_and_no_host_is_asked(
+    gateway: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
     gateway.reach = lambda: pytest.fail("asked")
     conversation, [answer] = ask(gateway, "10.66.0.1")
     assert isinstance(answer, FaultReceived)
@@ -80,7 +82,7 @@ def test_who_may_not_ask_is_refused_and_asks_nobody(gateway: KmsFactory, lines: 
     assert [line["reason"] for line in lines] == ["admission-network"]
 
 
-def test_a_server_that_serves_no_calls_asks_nobody(gateway: KmsFactory) -> None:
+def test_a_server_that_serves_no_calls_asks_no_host(gateway: KmsFactory) -> None:
     gateway.reach = lambda: pytest.fail("asked")
     gateway.rpc.listening = lambda: False
     [answer] = ask(gateway)[1]

@@ -1,7 +1,7 @@
-"""The calls of Python functions that a conversation costs: the same number on every machine, so that a slip is seen.
+"""How many Python functions a conversation calls: the same number on every machine, so that a regression shows.
 
-Whoever makes a conversation dearer finds out here, and may have a reason: then the number goes up with it. Whoever
-makes it cheaper puts the number down. What the numbers come to in microseconds is in `benchmarks/notes.md`.
+A change that makes a conversation dearer fails here; if there is a good reason, raise the number. If it makes it
+cheaper, lower the number. `benchmarks/notes.md` has the cost in microseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE
 @pytest.mark.parametrize(("audit", "most"), [(False, 156), (True, 184)], ids=["no audit", "audit"])
 def test_a_conversation_through_a_gateway_makes_a_fixed_number_of_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
-    # What is looked up or made once is there after the first clients.
+    # The first clients fill what is looked up or made only once.
     gateway.converse()
     counted = calls(gateway.converse) / AT_ONCE
     assert most * 0.8 < counted <= most
@@ -54,7 +54,7 @@ def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[
     ("options", "most_files", "most_moves"), [(["--no-audit"], 16, 45), ([], 20, 54)], ids=["no audit", "audit"]
 )
 def test_a_call_passes_few_files(options: list[str], most_files: int, most_moves: int) -> None:
-    # In a process of its own, which runs a reactor and profiles all of its threads.
+    # In a separate process, which runs a reactor and profiles all of its threads.
     command = [sys.executable, "-m", "benchmarks.path_of_a_call", *options]
     said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
     found = re.match(r"(\d+) files .* (\d+) moves", said)

@@ -308,7 +308,7 @@ def test_what_ends_a_connection_in_mid_call_is_in_the_line_of_the_call(
     conversation.bind()
     conversation.call()
     conversation.send(wrong)
-    # Nobody waits for the answer any more.
+    # Nobody waits for the answer now.
     assert len(cancelled) == 1
     conversation.close(ConnectionLost)
     assert [(line["reason"], line["result"], line["phase"], line["end"]) for line in lines] == [
@@ -355,7 +355,7 @@ def test_a_call_cut_at_the_end_of_the_drain_time_says_that_the_server_stops(
 # The client closes its side.
 
 
-def test_whoever_closes_its_side_after_its_bind_has_its_bind_ack_and_the_connection_is_closed(
+def test_a_client_that_closes_its_side_after_its_bind_gets_its_bind_ack_and_is_closed(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
     conversation = Conversation(factory)
@@ -366,7 +366,7 @@ def test_whoever_closes_its_side_after_its_bind_has_its_bind_ack_and_the_connect
     assert [(line["reason"], line["phase"], line["end"]) for line in lines] == [("client-closed", "bound", "client")]
 
 
-def test_whoever_closes_its_side_after_its_request_gets_its_response_and_the_connection_is_closed_then(
+def test_a_client_that_closes_its_side_after_its_request_gets_its_response_and_is_closed(
     factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
 ) -> None:
     waiting: Deferred[ActivationAnswer] = Deferred()
@@ -391,11 +391,11 @@ def test_a_refused_client_that_closes_its_side_is_not_waited_for(factory: KmsFac
     assert (conversation.transport.disconnecting, conversation.transport.aborted) == (True, False)
 
 
-def test_what_cannot_happen_to_a_connection_is_what_only_some_states_bring_about() -> None:
+def test_only_inputs_that_some_states_cause_cannot_happen_in_the_others() -> None:
     assert {input for _, input in CONVERSATION.without_row()} == {
         *(Input.BYTES, Input.NAMED, Input.CALLED, Input.ANSWERED, Input.ALTERED, Input.REFUSED, Input.LATE),
     }
-    # Bytes are for every state but the one in which the client has said its last.
+    # Bytes may come in every state except the one in which the client has closed its side.
     assert [state for state, input in CONVERSATION.without_row() if input is Input.BYTES] == [State.FINISHING]
 
 
@@ -403,13 +403,13 @@ def test_what_cannot_happen_to_a_connection_is_what_only_some_states_bring_about
 
 
 @pytest.mark.parametrize("opnum", [0, 77])
-def test_whoever_asks_what_there_is_not_has_the_idle_time_from_its_answer_on(
+def test_after_a_fault_the_idle_timeout_counts_from_the_answer(
     factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]], opnum: int
 ) -> None:
     conversation = Conversation(factory)
     conversation.bind()
     for number in range(3):
-        # An operation without its arguments, or one that there is not: both are answered with a fault.
+        # An operation without its arguments, or an unknown one: both are answered with a fault.
         conversation.protocol.dataReceived(raw_call(2 + number, opnum))
         assert isinstance(decode(conversation.transport.value()), Fault)
         conversation.transport.clear()
@@ -421,7 +421,7 @@ def test_whoever_asks_what_there_is_not_has_the_idle_time_from_its_answer_on(
     assert {line["reason"] for line in lines} == {"rpc-bad-stub" if opnum == 0 else "rpc-unknown-operation"}
 
 
-def test_whoever_alters_its_contexts_has_the_request_s_time_from_then_on(factory: KmsFactory, clock: Clock) -> None:
+def test_after_an_alter_context_the_request_timeout_starts_again(factory: KmsFactory, clock: Clock) -> None:
     conversation = Conversation(factory)
     conversation.bind()
     for number in range(3):
@@ -627,7 +627,7 @@ def test_a_connection_that_has_nothing_under_way_makes_room_for_a_client_that_co
     answered.bind()
     answered.call()
     activator.answer = Deferred
-    # Of those that have sent nothing the oldest goes first, then those with an answer, then those that do not ask.
+    # Of those that have sent nothing the oldest goes first; then those with an answer; then those that do not ask.
     for going in (silent, answered, asking):
         clock.advance(1)
         came = Conversation(factory)
@@ -645,7 +645,7 @@ def test_a_connection_that_has_nothing_under_way_makes_room_for_a_client_that_co
 
 def test_clients_that_come_at_once_each_have_the_place_of_another(factory: KmsFactory, clock: Clock) -> None:
     silent = [Conversation(factory) for _ in range(3)]
-    # Twisted tells of an aborted connection's end in a later turn only.
+    # Twisted reports an aborted connection's end only in a later turn.
     came = [Conversation(factory) for _ in range(2)]
     assert [each.transport.aborted for each in silent] == [True, True, False]
     for each in silent[:2]:
@@ -665,7 +665,7 @@ def test_a_client_with_too_many_connections_takes_nobodys_place(
     assert [each.transport.aborted for each in (*open_now, refused)] == [False, False, False, True]
 
 
-def test_a_client_that_finds_no_interface_of_its_own_is_named_so(
+def test_a_client_that_finds_no_known_interface_is_logged_as_such(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
     conversation = Conversation(factory)
@@ -796,7 +796,7 @@ def test_a_header_from_anybody_else_is_refused(factory: KmsFactory, lines: list[
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_of_a_client_that_the_balancer_cannot_tell_the_balancer_s_address_is_taken(
+def test_if_the_balancer_cannot_name_the_client_its_own_address_counts(
     factory: KmsFactory, activator: Activator, header: bytes, pieces: int
 ) -> None:
     conversation = Conversation(factory, "10.0.0.5")
@@ -837,9 +837,7 @@ def test_a_balancer_without_a_header_is_refused(factory: KmsFactory, lines: list
     ]
 
 
-def test_a_balancer_that_only_connects_to_see_whether_we_are_there_has_one_line(
-    factory: KmsFactory, lines: list[dict[str, Any]]
-) -> None:
+def test_a_balancer_s_health_check_has_one_line(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
     conversation = Conversation(factory, "10.0.0.5")
     conversation.close()
     assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-check")]
@@ -872,7 +870,7 @@ def test_each_call_of_a_multiplexed_connection_has_its_own_line(
     ]
 
 
-def test_a_reply_waits_for_its_record_and_is_refused_where_there_can_be_none(
+def test_a_reply_waits_for_its_record_and_is_refused_if_it_cannot_be_stored(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
     committing: list[Told] = []
@@ -922,7 +920,9 @@ def test_a_client_that_leaves_in_mid_call_is_recorded_so(factory: KmsFactory, ac
     assert (record.reason, record.version, record.hresult, record.fault) == (Reason.CLIENT_LOST, 6, None, None)
 
 
-def test_a_monitor_that_goes_on_asking_the_management_interface_is_kept(factory: KmsFactory, clock: Clock) -> None:
+def test_a_monitor_that_keeps_asking_the_management_interface_stays_connected(
+    factory: KmsFactory, clock: Clock
+) -> None:
     conversation = Conversation(factory)
     management = PresentationContext(0, MGMT_INTERFACE, (NDR32,))
     conversation.protocol.dataReceived(encode(Bind(1, (management,))))
@@ -935,12 +935,12 @@ def test_a_monitor_that_goes_on_asking_the_management_interface_is_kept(factory:
 
 
 def flood(number: int) -> bytes:
-    """So many cancels, which are answered with nothing."""
+    """This many cancels, which get no answer."""
     return encode(CoCancel(7)) * number
 
 
 def one_turn(clock: Clock) -> None:
-    """What a reactor does in one turn: what is due now, and nothing that this makes due."""
+    """Do what a reactor does in one turn: the calls that are due now, and none that these schedule."""
     for each in [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]:
         call: Any = each
         function, arguments = call.func, call.args
@@ -959,7 +959,7 @@ def test_a_flood_is_taken_a_few_pdus_a_turn_and_nothing_is_read_meanwhile(factor
         turns.append(taken.packets_in - before)
         before = taken.packets_in
         if len(turns) == 3:
-            # The other's turn comes in between, whatever is left of the first one's.
+            # The other has its turn in between, however much of the first one's bytes is left.
             assert other.bind() is not None
             before = taken.packets_in
         if one.transport.producerState == "producing":
@@ -971,9 +971,7 @@ def test_a_flood_is_taken_a_few_pdus_a_turn_and_nothing_is_read_meanwhile(factor
     assert one.call() != []
 
 
-def test_who_does_not_read_its_answers_is_not_read_from_when_its_turn_is_over(
-    factory: KmsFactory, clock: Clock
-) -> None:
+def test_a_client_that_does_not_read_is_not_read_from_after_its_turn(factory: KmsFactory, clock: Clock) -> None:
     one = Conversation(factory)
     one.bind()
     one.protocol.dataReceived(flood(300))
@@ -982,7 +980,7 @@ def test_who_does_not_read_its_answers_is_not_read_from_when_its_turn_is_over(
     assert one.transport.producerState == "paused"
     one.protocol.resumeProducing()
     assert one.transport.producerState == "producing"
-    # And the other way round: it reads again while its bytes still wait for their turn.
+    # The other way round: it reads again while its bytes still wait for their turn.
     one.protocol.dataReceived(flood(300))
     one.protocol.pauseProducing()
     one.protocol.resumeProducing()
@@ -1007,7 +1005,7 @@ def test_a_flood_of_pdus_that_are_not_calls_is_limited_by_the_rate_of_calls(
     assert "PDUs a minute" in lines[-1]["detail"]
 
 
-def test_who_may_not_ask_is_answered_and_may_not_flood_either(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
+def test_a_denied_client_is_answered_and_may_not_flood_either(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
     one = Conversation(factory, "192.0.2.7")
     one.bind()
     [fault] = one.call()
@@ -1025,7 +1023,7 @@ def test_who_may_not_ask_is_answered_and_may_not_flood_either(factory: KmsFactor
     assert lines[-1]["reason"] == "admission-network"
 
 
-def test_a_request_in_crumbs_is_refused(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
+def test_a_request_in_tiny_fragments_is_refused(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
     one = Conversation(factory)
     one.bind()
     first = Request(2, 0, 0, b"", 0, flags=FIRST_FRAG)
@@ -1061,7 +1059,7 @@ def test_connections_that_send_much_and_ask_nothing_take_turns_and_others_do_not
     assert good.transport.producerState == "producing"
     clock.advance(0.002)
     assert read_from() == [0, 1]
-    # One sends on and waits at the end; the other has nothing more to send, and is read from when it has.
+    # One goes on sending and queues again; the other has sent all, and is read from when it sends more.
     noisy[0].send(flood(40))
     clock.advance(0.002)
     assert read_from() == [1, 2, 3]
@@ -1084,7 +1082,7 @@ def test_a_stub_that_does_not_unmarshal_is_answered_once_its_record_is_stored(
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call(b"\xff" * 8) == []
-    # What fails is counted by the writer; the fault goes out all the same, for it grants nothing.
+    # The writer counts the failure; the fault is sent nevertheless, for it grants nothing.
     waiting[0](AuditUnavailable("the store is full"))
     [fault] = conversation.receive()
     assert isinstance(fault, FaultReceived)
@@ -1182,7 +1180,7 @@ def test_a_refused_client_that_is_being_given_a_moment_is_cut_at_the_end_of_the_
     conversation.protocol.conversation.cut(Reason.SERVER_STOPPING, "not finished within the drain time")
     assert conversation.transport.aborted
     conversation.close(ConnectionLost)
-    # What it was refused for is still what its line says.
+    # Its line still gives the reason for the refusal.
     assert [(line["reason"], line["end"]) for line in lines] == [("rpc-not-rpc", "server")]
 
 
@@ -1205,7 +1203,7 @@ def test_the_system_is_asked_once_for_the_port_that_clients_connect_to(
     class Accepted(Transport):
         """A transport that says which port accepted it, as TCP's does."""
 
-        server = Clock()  # Anything that lives as long as the port does.
+        server = Clock()  # Any object that lives as long as the port.
 
         def getHost(self) -> IPv4Address:
             asked.append("asked")
@@ -1225,7 +1223,7 @@ def test_a_client_that_sends_much_at_once_and_leaves_is_not_read_any_more(factor
     conversation.bind()
     much = encode(CoCancel(9)) * (3 * TAKEN // 16)
     conversation.protocol.dataReceived(much)
-    # More comes before the rest has had its turn: it waits behind it.
+    # More arrives before the rest has had its turn, and waits behind it.
     conversation.protocol.dataReceived(much)
     assert conversation.transport.producerState == "paused"
     conversation.close()
@@ -1234,9 +1232,7 @@ def test_a_client_that_sends_much_at_once_and_leaves_is_not_read_any_more(factor
     assert conversation.protocol.conversation.log.bytes_in == received
 
 
-def test_each_step_of_a_connection_is_told_where_that_is_asked_for(
-    factory: KmsFactory, lines: list[dict[str, Any]]
-) -> None:
+def test_each_step_of_a_connection_is_traced_if_asked_for(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
     Conversation(factory).bind()
     assert lines == []
     factory.tracing = True

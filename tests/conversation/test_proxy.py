@@ -56,7 +56,7 @@ def test_a_header_names_its_client_in_whatever_pieces_it_comes(
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_the_reader_fail_but_with_its_own_error(data: bytes) -> None:
+def test_any_bytes_are_read_or_raise_the_reader_s_own_error(data: bytes) -> None:
     for start in (b"", b"PROXY ", V2, V2 + b"\x21"):
         try:
             HeaderReader().feed(start + data)
@@ -77,7 +77,7 @@ def test_no_bytes_make_the_reader_fail_but_with_its_own_error(data: bytes) -> No
         b"PROXY TCP4 " + b"1" * 100,
     ],
 )
-def test_a_header_that_says_what_the_protocol_does_not_know_is_broken(header: bytes) -> None:
+def test_a_header_with_values_unknown_to_the_protocol_is_broken(header: bytes) -> None:
     with pytest.raises(BrokenHeader):
         HeaderReader().feed(header)
 
@@ -90,6 +90,6 @@ def test_a_header_may_name_nobody(header: bytes) -> None:
     assert (reader.feed(header + b"x"), reader.client, reader.rest) == (True, None, b"x")
 
 
-def test_a_header_that_announces_much_is_waited_for_no_longer_than_a_header_may_be() -> None:
+def test_a_header_that_announces_more_bytes_than_have_come_is_waited_for() -> None:
     reader = HeaderReader()
     assert not reader.feed(V2 + b"\x21\x11\xff\xff" + bytes(1000))

@@ -2,8 +2,8 @@
 
     python -m tests.differential --seed 7 --count 10000
 
-Prints every conversation in which the two differ without a reason (`free`), and how often each reason was met. Any one
-can be held again with `--only NUMBER`. It needs Debian's samba, which runs as a private server on loopback.
+Prints every conversation in which the two differ without a reason (`free`), and how often each reason was met.
+`--only NUMBER` repeats one conversation. It needs Debian's samba, which runs as a private server on loopback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.differential.servers import PrivateSamba, lab_like
 
 
 def main() -> int:
-    """Compare, and say what was found; the exit code is 1 where something was."""
+    """Compare, and print what was found; the exit code is 1 if there is an unexplained difference."""
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=10_000)

@@ -1,8 +1,8 @@
 """Conversations made from a seed, for two servers that must answer them alike.
 
-Every conversation is bytes for one connection, in a few reads. What it may hold is C706's whole vocabulary as clients
-misuse it: binds and alter_contexts of every kind, fragments in every order, cancels, lengths and versions that lie,
-either byte order, association groups. The interface is the management interface, which every RPC server has.
+Every conversation is bytes for one connection, in a few reads. It draws on all of C706 as clients misuse it: binds
+and alter_contexts of every kind, fragments in every order, cancels, wrong lengths and versions, either byte order,
+association groups. The interface is the management interface, which every RPC server has.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ CALL_IDS: Final = (2, 2, 2, 3, 4)
 class Conversation:
     """What is sent on one connection, PDU by PDU; `said` is what each is.
 
-    `stepped`: each PDU is sent when the one before is dealt with; else all at once, in reads cut at `cuts`. `in_group`:
-    a connection in the group that the binds name is open meanwhile. `half_close`: the client ends its side right after
-    the last PDU.
+    `stepped`: each PDU is sent when the previous one has been dealt with; otherwise all are sent at once, in reads
+    cut at `cuts`. `in_group`: during the conversation, a connection is open in the group that the binds name.
+    `half_close`: the client ends its side right after the last PDU.
     """
 
     seed: str
@@ -66,7 +66,7 @@ class Conversation:
 
     @property
     def reads(self) -> list[bytes]:
-        """All of it, as it is sent where it is not stepped."""
+        """All the bytes, as they are sent if the conversation is not stepped."""
         data = b"".join(self.pdus)
         return [data[a:b] for a, b in zip([0, *self.cuts], [*self.cuts, len(data)], strict=True) if a < b]
 
@@ -102,7 +102,7 @@ class Maker:
         return self._later()
 
     def _good_bind(self) -> Bind:
-        """A bind that most conversations need to come to anything."""
+        """A bind, without which most conversations would end at once."""
         flags = WHOLE | (0x10 if self.random.random() < 0.5 else 0)
         context_id = self.random.choice(CONTEXT_IDS)
         group = EARLIER_GROUP if self.in_group else 0
@@ -205,7 +205,7 @@ class Maker:
         return self._encode(pdu, type(pdu).__name__)
 
     def _lie(self) -> bytes:
-        """A PDU whose header is not true."""
+        """A PDU whose header is wrong."""
         random = self.random
         data = self._later()
         field = random.choice(("version", "minor", "length", "length", "auth length", "auth length"))

@@ -1,4 +1,4 @@
-"""Sending a conversation to a server, and its answers in a form in which two servers' can be compared."""
+"""Sending a conversation to a server, and normalising its answers so that two servers can be compared."""
 
 from __future__ import annotations
 

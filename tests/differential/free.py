@@ -2,7 +2,7 @@
 
 Some are never met, because conversations are not made that way (`conversations`):
 
-- calls with the MAYBE flag: kmstwist never answers them, as C706 12.6.3.1 has it; Samba does;
+- calls with the MAYBE flag: kmstwist never answers them, as C706 12.6.3.1 requires; Samba does;
 - data representations other than ASCII and IEEE: nothing here has characters or floats (C706 14.1); Samba faults them;
 - RPC version 5.1: kmstwist serves it (C706 12.6.3.1: a receiver takes minor versions up to its own, [MS-RPCE] 2.2.2.1
   has 0 and 1), Samba refuses it;
@@ -29,7 +29,7 @@ _PROTOCOL_ERROR: Final = "context 0 status 0x1c01000b"
 
 
 class Difference(NamedTuple):
-    """Where the answers part: the PDUs that may be to blame, and what is left of each side's answers from there on."""
+    """Where the answers begin to differ: the PDUs that may be the cause, and the rest of each side's answers."""
 
     conversation: Conversation
     blamed: tuple[str, ...]
@@ -38,7 +38,7 @@ class Difference(NamedTuple):
     theirs: tuple[str, ...]
 
     def blames(self, *words: str) -> bool:
-        """Whether one of these words is said of a PDU that may be to blame."""
+        """Whether one of these words describes a PDU that may be the cause."""
         return any(word in said for word in words for said in self.blamed)
 
 
@@ -110,7 +110,7 @@ RULES: Final[Sequence[Callable[[Difference], bool]]] = (
 
 
 def difference(conversation: Conversation, ours: Answers, theirs: Answers) -> Difference | None:
-    """Where the answers part, or None where they do not."""
+    """Where the answers begin to differ, or None if they do not."""
     if ours == theirs:
         return None
     step = 0
@@ -122,7 +122,7 @@ def difference(conversation: Conversation, ours: Answers, theirs: Answers) -> Di
     while len(left) > 1 and len(right) > 1 and left[0] == right[0]:
         earlier.append(left[0])
         left, right = left[1:], right[1:]
-    # A length that lies shifts all that follows it, so that what is answered later may be due to it.
+    # A wrong length shifts all that follows it, so it may be the cause of any later difference.
     lies = [said for said in conversation.said[:step] if "false length" in said]
     blamed = [conversation.said[step]] if conversation.stepped else list(conversation.said)
     bound = any(answer.startswith("bind_ack") for answer in earlier)
@@ -130,13 +130,13 @@ def difference(conversation: Conversation, ours: Answers, theirs: Answers) -> Di
 
 
 def _from(answers: Answers, step: int) -> tuple[str, ...]:
-    """What is answered in this step, and how the connection was left where it is the last."""
+    """What is answered in this step and, for the last step, how the connection was left."""
     here = answers.steps[step] if step < len(answers.steps) else ()
     return (*here, answers.left) if step >= len(answers.steps) - 1 else here
 
 
 def judge(conversation: Conversation, ours: Answers, theirs: Answers) -> str | None:
-    """Why these answers may differ: the name of the rule that allows it, "" where they do not, None where none does."""
+    """Why these answers may differ: the name of a rule, "" if they do not differ, None if no rule allows it."""
     found = difference(conversation, ours, theirs)
     if found is None:
         return ""

@@ -1,4 +1,4 @@
-"""Sending many conversations to two servers, and saying where they differ."""
+"""Sending many conversations to two servers, and reporting where they differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_ONCE = 24
 
 @dataclass(slots=True)
 class Comparison:
-    """What came of it: how many were alike, how many differ for which reason, and those that differ for none."""
+    """The result: how many were alike, how many differ for which reason, and those that differ without a reason."""
 
     alike: int = 0
     free: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ async def compare(ours: int, theirs: int, seed: int, numbers: Iterable[int]) -> 
         async with turn:
             pair = await asyncio.gather(hold(ours, made), hold(theirs, made))
             if judge(made, *pair) is None:
-                # Once more: what a busy machine lost is not to be taken for a difference.
+                # Once more: an answer that a busy machine lost must not count as a difference.
                 pair = await asyncio.gather(hold(ours, made), hold(theirs, made))
         reason = judge(made, *pair)
         comparison.held.append((number, made, *pair))

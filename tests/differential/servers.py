@@ -2,7 +2,7 @@
 
 Samba's `samba` program serves RPC over TCP for a domain controller. Here it is told to serve nothing but one small
 interface, on one port of 127.0.0.1, from folders of the test's own; the management interface comes with every RPC
-server. It wants databases that a domain controller has; empty ones do. No file of the machine's own Samba is touched.
+server. It needs a domain controller's databases; empty ones suffice. No file of the machine's own Samba is touched.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def record(target: str, priority: int = 0, weight: int = 0, port: int = 1688) ->
 
 
 def result(deferred: Any) -> Any:
-    """What a coroutine that waits for nothing real comes to."""
+    """The result of a coroutine that waits for nothing real."""
     from twisted.internet.defer import Deferred
 
     outcome: list[Any] = []

@@ -56,7 +56,7 @@ class Kdc:
             **os.environ,
             "KRB5_CONFIG": str(folder / "krb5.conf"),
             "KRB5_KDC_PROFILE": str(folder / "kdc.conf"),
-            # Nobody's own tickets are touched, and no remembered requests are left behind.
+            # Leave users' own tickets alone, and no replay cache behind.
             "KRB5CCNAME": f"FILE:{folder}/tickets",
             "KRB5RCACHENAME": "none:",
         }
@@ -74,11 +74,11 @@ class Kdc:
         self._run("kinit", "-k", "-t", str(keytab), principal)
 
     def start(self) -> None:
-        """Serve. The command ends when its ports are open and its pid file is written."""
+        """Start the KDC. The command returns when the KDC's ports are open and its pid file is written."""
         self._run("krb5kdc", "-P", str(self._pid_file))
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop the KDC."""
         if self._pid_file.exists():
             os.kill(int(self._pid_file.read_text()), signal.SIGTERM)
 

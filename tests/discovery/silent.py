@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE
 
 
 class VirtualTime(Clock):
-    """The network of the reactor, and a time that passes when a test says so: a silence lasts as long as told."""
+    """The reactor's network, with a clock that the test advances, so that the test decides how long a silence lasts."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(reactor, name)
@@ -55,7 +55,7 @@ class Misbehaving:
         return self.protocol.heard
 
     async def hears(self) -> bytes:
-        """The next datagram that comes, waited for."""
+        """Wait for the next datagram."""
         return await self.protocol.hearing.get().addTimeout(PATIENCE, reactor)
 
     async def stop(self) -> None:

@@ -58,11 +58,11 @@ def test_the_first_error_is_raised_and_the_rest_is_given_up_without_a_trace() ->
         crowd.waiting[0].errback(KeyError("x"))
         gc.collect()
     assert isinstance(failed[0], KeyError)
-    # The third came to its turn when the first failed.
+    # The third began when the first failed.
     assert (len(crowd.waiting), crowd.given_up) == (3, 2)
 
 
-def test_given_up_as_a_whole_it_gives_up_all() -> None:
+def test_cancelling_the_whole_cancels_all() -> None:
     crowd = Crowd()
     running = Deferred.fromCoroutine(together([crowd.come(number) for number in range(5)], at_once=2))
     failed: list[BaseException] = []
@@ -72,12 +72,12 @@ def test_given_up_as_a_whole_it_gives_up_all() -> None:
     assert crowd.given_up == len(crowd.waiting)
 
 
-def test_nothing_to_wait_for_is_done_at_once() -> None:
+def test_an_empty_list_is_done_at_once() -> None:
     assert result(together([])) == []
 
 
 @pytest.mark.parametrize("count", [1, 200])
-def test_what_is_ready_at_once_needs_no_turn(count: int) -> None:
+def test_a_coroutine_that_never_waits_needs_no_turn(count: int) -> None:
     async def ready(number: int) -> int:
         return number
 

@@ -40,7 +40,7 @@ def test_what_is_not_a_domain_is_refused_in_a_sentence(wrong: str) -> None:
         ("_vlmcs._tcp", "corp.example"),
     ],
 )
-def test_what_is_nearly_the_service_s_name_is_told_the_domain_that_is_meant(wrong: str, meant: str) -> None:
+def test_a_name_close_to_the_service_s_gets_a_hint_at_the_domain_meant(wrong: str, meant: str) -> None:
     with pytest.raises(dns_names.NameInvalid, match=f"give the domain only, such as {meant}$"):
         dns_names.domain(wrong)
 
@@ -56,7 +56,7 @@ def test_a_domain_must_leave_room_for_the_service_before_it() -> None:
     ("wrong", "cure"),
     [("10.0.0.7", "A or AAAA record"), ("2001:db8::7", "A or AAAA record"), ("gw", "gw.corp.example")],
 )
-def test_an_srv_target_must_be_a_full_name_and_the_cure_is_told(wrong: str, cure: str) -> None:
+def test_an_srv_target_must_be_a_full_name_and_the_error_names_the_cure(wrong: str, cure: str) -> None:
     with pytest.raises(dns_names.NameInvalid, match=cure):
         dns_names.host_name(wrong)
 

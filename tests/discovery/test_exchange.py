@@ -34,7 +34,7 @@ async def test_only_an_answer_with_our_id_is_taken() -> None:
 
 
 @ensureDeferred
-async def test_silence_is_told_with_the_seconds_waited() -> None:
+async def test_silence_is_reported_with_the_seconds_waited() -> None:
     server, time = Misbehaving(), VirtualTime()
     asking = Deferred.fromCoroutine(exchange(in_place_of_one(time), server.server, QUESTION, (1.5, 2)))
     time.advance(0)
@@ -51,14 +51,14 @@ async def test_silence_is_told_with_the_seconds_waited() -> None:
 
 
 @ensureDeferred
-async def test_where_nothing_listens_it_is_told_at_once() -> None:
+async def test_a_closed_port_is_reported_at_once() -> None:
     with pytest.raises(NoAnswer, match="is a DNS server running there") as caught:
         await exchange(reactor, HostPort("127.0.0.1", free_port()), QUESTION, (30.0,))
     assert caught.value.refused
 
 
 @ensureDeferred
-async def test_a_server_that_this_machine_cannot_send_to_is_told_at_once() -> None:
+async def test_a_server_that_this_machine_cannot_send_to_is_reported_at_once() -> None:
     with pytest.raises(NoAnswer, match="has no route to the DNS server"):
         await exchange(reactor, HostPort("255.255.255.255", 53), QUESTION, (30.0,))
 

@@ -79,7 +79,7 @@ def test_it_publishes_at_start_and_again_after_each_refresh() -> None:
     assert service.problems == {"one.test": "", "two.test": ""}
 
 
-def test_the_log_line_tells_what_was_published_where() -> None:
+def test_the_log_line_says_what_was_published_where() -> None:
     _, _, log, service = made()
 
     service.startService()
@@ -203,7 +203,7 @@ def test_a_defect_is_logged_whole_and_the_publishing_goes_on() -> None:
     assert "ZeroDivisionError: oops" in log.lines[0]
 
 
-def test_an_earlier_record_of_ours_is_told_with_the_command_that_removes_it() -> None:
+def test_an_earlier_record_of_ours_is_reported_with_the_command_that_removes_it() -> None:
     _, updater, log, service = made()
     old = SrvRecord(0, 7, 1688, "gw.corp.test", 3600)
     updater.answer = lambda publication: UpdateDone(publication, "one.test", SERVER, (), (old,))

@@ -113,7 +113,7 @@ async def test_an_alias_of_the_service_name_is_followed(start_named: StartNamed)
 
 
 @ensureDeferred
-async def test_the_kinds_of_no_are_told_apart(start_named: StartNamed) -> None:
+async def test_the_kinds_of_no_are_distinguished(start_named: StartNamed) -> None:
     named = start_named({"corp.test": ZONE})
     lookup = Lookup(reactor, [named.server], PATIENT)
 
@@ -124,7 +124,7 @@ async def test_the_kinds_of_no_are_told_apart(start_named: StartNamed) -> None:
     assert (await host_failure(lookup, "dangling.corp.test")).problem is LookupProblem.NO_SUCH_NAME
     loop = await host_failure(lookup, "loop1.corp.test")
     assert loop.problem in (LookupProblem.ALIAS_LOOP, LookupProblem.SERVER_FAILURE)
-    # BIND, with recursion off, refuses what is not its own.
+    # With recursion off, BIND refuses names outside its zones.
     assert (await failure(lookup, "other.example")).problem is LookupProblem.REFUSED
     assert (await host_failure(lookup, f"{'a' * 64}.test")).problem is LookupProblem.BAD_NAME
 
@@ -204,7 +204,7 @@ async def test_each_result_code_is_its_own_problem(rcode: dns.rcode.Rcode, probl
 
 
 @ensureDeferred
-async def test_a_long_answer_without_a_tcp_server_is_told() -> None:
+async def test_a_long_answer_without_a_tcp_server_is_reported() -> None:
     answering = Misbehaving(lambda datagram: answer_with(datagram, dns.rcode.NOERROR, truncated=True))
     failed = await failure(Lookup(reactor, [answering.server], PATIENT), "corp.test")
     await answering.stop()
@@ -212,7 +212,7 @@ async def test_a_long_answer_without_a_tcp_server_is_told() -> None:
 
 
 @ensureDeferred
-async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
+async def test_a_server_this_machine_cannot_send_to_is_reported_and_the_next_asked(
     start_named: StartNamed,
 ) -> None:
     # Sending to the broadcast address is refused by the system, as sending to a network without a route is.
@@ -226,9 +226,9 @@ async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
 
 
 @ensureDeferred
-async def test_where_nothing_listens_is_told_at_once_and_the_next_is_asked(start_named: StartNamed) -> None:
+async def test_a_closed_port_is_reported_at_once_and_the_next_server_asked(start_named: StartNamed) -> None:
     closed, named = HostPort("127.0.0.1", free_port()), start_named({"corp.test": ZONE})
-    # The time of this reactor never passes: nothing is found out by waiting.
+    # This reactor's clock never advances, so nothing here depends on waiting.
     failed = await failure(Lookup(in_place_of_one(VirtualTime()), [closed], (2.0,)), "corp.test")
     assert failed.problem is LookupProblem.CLOSED
     assert str(failed).startswith(f"Nothing answers at {closed}")
@@ -239,7 +239,7 @@ async def test_where_nothing_listens_is_told_at_once_and_the_next_is_asked(start
 
 
 @ensureDeferred
-async def test_a_server_that_is_silent_costs_three_hosts_one_wait(start_named: StartNamed) -> None:
+async def test_a_silent_server_costs_three_hosts_one_wait(start_named: StartNamed) -> None:
     hosts = "".join(
         f"_vlmcs._tcp IN SRV 0 0 {1688 + n} kms{n}.corp.test.\nkms{n} IN A 192.0.2.{n}\n" for n in (1, 2, 3)
     )
@@ -254,7 +254,7 @@ async def test_a_server_that_is_silent_costs_three_hosts_one_wait(start_named: S
 
     assert {host.record.target for host in domain.hosts} == {f"kms{n}.corp.test" for n in (1, 2, 3)}
     assert all(isinstance(host.host, HostAnswer) for host in domain.hosts)
-    # Only the first question went there, again with its second try; all that follow are the other server's.
+    # Only the first question went there, and its second try; all later ones went to the other server.
     assert len(set(silent.heard)) == 1
     assert time.seconds() < 3
 

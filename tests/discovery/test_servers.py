@@ -34,7 +34,7 @@ class Servers:
         return await self._waiting[server]
 
     def race(self, *servers: HostPort) -> list[Any]:
-        """What the race comes to, once it has."""
+        """The result of the race, once it is over."""
         self.asked.clear()
         outcome: list[Any] = []
         Race(self.clock, servers, self._ask, self.standing, 2.0).run().addBoth(outcome.append)
@@ -51,7 +51,7 @@ class Servers:
         return not self.clock.getDelayedCalls()
 
 
-def test_one_that_answers_in_time_is_asked_alone() -> None:
+def test_a_server_that_answers_in_time_is_asked_alone() -> None:
     servers = Servers()
     outcome = servers.race(ONE, TWO)
     servers.clock.advance(1.9)
@@ -76,7 +76,7 @@ def test_while_one_is_silent_the_next_is_asked_beside_it_and_the_first_answer_co
 @pytest.mark.parametrize(
     "problem", [*AWAY, LookupProblem.SERVER_FAILURE, LookupProblem.REFUSED, LookupProblem.BAD_ANSWER]
 )
-def test_one_that_fails_makes_way_at_once(problem: LookupProblem) -> None:
+def test_a_server_that_fails_is_followed_by_the_next_at_once(problem: LookupProblem) -> None:
     servers = Servers()
     outcome = servers.race(ONE, TWO)
     servers.fails(ONE, problem)
@@ -87,7 +87,7 @@ def test_one_that_fails_makes_way_at_once(problem: LookupProblem) -> None:
 
 
 @pytest.mark.parametrize("problem", AWAY)
-def test_one_that_was_away_is_asked_last_for_a_while(problem: LookupProblem) -> None:
+def test_a_server_that_was_away_is_asked_last_for_a_while(problem: LookupProblem) -> None:
     servers = Servers()
     servers.race(ONE, TWO)
     servers.fails(ONE, problem)
@@ -102,7 +102,7 @@ def test_one_that_was_away_is_asked_last_for_a_while(problem: LookupProblem) -> 
     assert servers.asked == [ONE]
 
 
-def test_one_that_fails_for_the_name_keeps_its_place() -> None:
+def test_a_server_that_fails_for_this_name_only_keeps_its_place() -> None:
     servers = Servers()
     servers.race(ONE, TWO)
     servers.fails(ONE, LookupProblem.SERVER_FAILURE)
@@ -111,7 +111,7 @@ def test_one_that_fails_for_the_name_keeps_its_place() -> None:
     assert servers.asked == [ONE]
 
 
-def test_one_that_answers_late_has_its_place_again() -> None:
+def test_a_server_that_answers_late_gets_its_place_back() -> None:
     servers = Servers()
     servers.race(ONE, TWO)
     servers.clock.advance(2)
@@ -120,7 +120,7 @@ def test_one_that_answers_late_has_its_place_again() -> None:
     assert servers.asked == [ONE]
 
 
-def test_where_all_fail_the_failure_of_the_first_is_told_once_the_last_has_failed() -> None:
+def test_if_all_fail_the_first_failure_is_reported_once_the_last_has_failed() -> None:
     servers = Servers()
     outcome = servers.race(ONE, TWO)
     servers.clock.advance(2)
@@ -131,7 +131,7 @@ def test_where_all_fail_the_failure_of_the_first_is_told_once_the_last_has_faile
     assert servers.clean
 
 
-def test_where_all_were_away_the_one_that_was_away_first_is_asked_first() -> None:
+def test_if_all_were_away_the_one_that_was_away_first_is_asked_first() -> None:
     servers = Servers()
     outcome = servers.race(ONE, TWO)
     servers.fails(ONE, LookupProblem.CLOSED)
@@ -142,7 +142,7 @@ def test_where_all_were_away_the_one_that_was_away_first_is_asked_first() -> Non
     assert servers.asked == [ONE]
 
 
-def test_a_question_given_up_gives_up_all_that_were_asked() -> None:
+def test_cancelling_a_question_cancels_it_at_every_server_asked() -> None:
     servers = Servers()
     ended: list[Any] = []
     asking = Race(servers.clock, (ONE, TWO, THREE), servers._ask, servers.standing, 2.0).run()

@@ -25,7 +25,7 @@ FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\nlicensed IN A
 
 
 class FirstEvent:
-    """A logger, and a Deferred that fires with the first event's name and fields."""
+    """A logger, and a Deferred that fires with the name and fields of the first event."""
 
     def __init__(self) -> None:
         self.seen: Deferred[tuple[str, dict[str, object]]] = Deferred()
@@ -59,7 +59,7 @@ async def test_the_record_is_there_while_the_service_runs_and_the_zone_as_before
 
 
 @ensureDeferred
-async def test_the_watch_tells_the_host_that_nobody_configured(start_named: StartNamed) -> None:
+async def test_the_watch_reports_the_host_that_nobody_configured(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN})
     first = FirstEvent()
     watch = StrangerWatch(

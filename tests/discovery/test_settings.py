@@ -11,7 +11,7 @@ from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 from kmstwist.discovery.settings import DnsSettings, PublishSettings
 
 
-def test_without_any_section_nothing_is_published_nor_watched() -> None:
+def test_without_any_section_nothing_is_published_or_watched() -> None:
     settings = DnsSettings()
     assert settings.publish.publications("gw.corp.test", 1688) == ()
     assert settings.watch.domains == ()
@@ -46,7 +46,7 @@ def test_a_machine_without_a_full_name_must_be_given_one() -> None:
         ({"watch": {"hosts": ["bad host"]}}, "is not a host name"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(section: dict[str, object], complaint: str) -> None:
+def test_a_mistake_is_reported_with_its_place(section: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint) as caught:
         DnsSettings.model_validate(section)
     assert caught.value.errors()[0]["loc"][0] in section

@@ -1,4 +1,4 @@
-"""The lines for other DNS servers; BIND's own programs judge theirs."""
+"""The lines for other DNS servers; BIND's own programs check those for BIND."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Scripted:
 
 
 def firsts_counted(records: list[SrvRecord]) -> dict[SrvRecord, Fraction]:
-    """Every arrangement with every draw, counted out: what the probabilities must come to."""
+    """The exact probabilities, found by counting every arrangement with every draw."""
     total = sum(record.weight for record in records)
     arrangements = list(permutations(range(len(records))))
     counts = dict.fromkeys(records, 0)

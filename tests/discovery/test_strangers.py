@@ -59,7 +59,7 @@ def test_a_known_name_that_does_not_resolve_makes_no_host_known() -> None:
     assert [one.host for one in result(strangers_in(lookup, "corp.test", {"gone.test"}))] == ["rogue.corp.test"]
 
 
-def test_what_each_look_found_is_handed_on() -> None:
+def test_each_look_passes_on_what_it_found() -> None:
     remembered: list[Any] = []
     lookup = FakeLookup({"corp.test": [OURS, THEIRS]}, HOSTS)
     clock = Clock()
@@ -76,7 +76,7 @@ def test_what_each_look_found_is_handed_on() -> None:
     ]
 
 
-def test_a_stranger_whose_name_does_not_resolve_is_one_all_the_same() -> None:
+def test_a_stranger_whose_name_does_not_resolve_still_counts() -> None:
     lookup = FakeLookup({"corp.test": [THEIRS]})
     assert [stranger.addresses for stranger in result(strangers_in(lookup, "corp.test", set()))] == [()]
 
@@ -85,7 +85,7 @@ def test_a_domain_without_kms_hosts_has_no_strangers() -> None:
     assert result(strangers_in(FakeLookup({}), "corp.test", set())) == ()
 
 
-def test_the_watch_tells_a_stranger_once_and_when_it_is_gone() -> None:
+def test_the_watch_reports_a_stranger_once_and_its_disappearance() -> None:
     lookup = FakeLookup({"corp.test": [OURS, THEIRS]}, HOSTS)
     clock, log, watch = watching(lookup, {"kms.corp.test"})
 
@@ -135,7 +135,7 @@ def test_a_host_configured_later_is_not_a_stranger_at_the_next_check() -> None:
     assert log.words() == ["dns-stranger", "dns-stranger-gone"]
 
 
-def test_a_stop_ends_the_looking_and_gives_up_what_is_under_way() -> None:
+def test_a_stop_ends_the_watch_and_cancels_what_is_under_way() -> None:
     class Hanging(FakeLookup):
         async def service(self, domain: str) -> SrvAnswer:
             return await hanging

@@ -19,7 +19,7 @@ CORP = SearchDomain("corp.test", Origin.SEARCH_LIST)
 LAB = SearchDomain("lab.test", Origin.SEARCH_LIST)
 
 
-def test_every_domain_every_host_and_every_address_is_told_in_the_order_of_trying() -> None:
+def test_every_domain_host_and_address_is_listed_in_the_order_of_trying() -> None:
     lookup = FakeLookup(
         {"corp.test": [record("b.test", priority=1), record("a.test", weight=1)]},
         {"a.test": ["192.0.2.1", "2001:db8::1"], "b.test": ["192.0.2.2"]},
@@ -93,6 +93,6 @@ def test_a_critical_report_does_not_count_as_an_answer() -> None:
 
 
 @ensureDeferred
-async def test_the_rpc_prober_tells_a_refusal_in_its_result() -> None:
+async def test_the_rpc_prober_reports_a_refusal_in_its_result() -> None:
     probed = await rpc_prober(reactor, 5.0)("127.0.0.1", free_port())
     assert (probed.answers, probed.speaks) == (False, "connection refused")

@@ -33,7 +33,7 @@ def test_they_are_read_again_when_the_file_has_changed(resolv_conf: Path) -> Non
 
 
 @pytest.mark.parametrize("text", [None, "", "search corp.test\n"])
-def test_without_a_server_nothing_can_be_looked_up_which_is_not_an_answer(resolv_conf: Path, text: str | None) -> None:
+def test_without_a_server_a_lookup_fails_rather_than_finds_nothing(resolv_conf: Path, text: str | None) -> None:
     if text is not None:
         resolv_conf.write_text(text)
     failed = result(Lookup(in_place_of_one(None)).service("corp.test")).value
@@ -74,7 +74,7 @@ class NamesOfItsOwn(Clock):
         self.receiver.resolutionComplete()
 
 
-def test_the_systems_addresses_of_a_name_are_each_told_once_in_its_order() -> None:
+def test_the_systems_addresses_of_a_name_are_listed_once_in_its_order() -> None:
     reactor, found = NamesOfItsOwn(), list[Any]()
     Deferred.fromCoroutine(system_addresses(in_place_of_one(reactor), "localhost", 2.0)).addBoth(found.append)
     assert found == []
@@ -82,7 +82,7 @@ def test_the_systems_addresses_of_a_name_are_each_told_once_in_its_order() -> No
     assert found == [("::1", "127.0.0.1")]
 
 
-def test_a_system_that_is_slow_with_a_name_is_not_waited_for_and_may_answer_later() -> None:
+def test_a_slow_system_resolver_is_not_waited_for_and_may_answer_later() -> None:
     reactor, found = NamesOfItsOwn(), list[Any]()
     Deferred.fromCoroutine(system_addresses(in_place_of_one(reactor), "localhost", 2.0)).addBoth(found.append)
     reactor.advance(2.0)

@@ -67,13 +67,13 @@ def test_a_file_for_its_owner_and_group_is_taken(tmp_path: Path, mode: int) -> N
         (TWO, "several keys"),
     ],
 )
-def test_a_broken_file_is_refused_without_a_word_of_its_secret(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_broken_file_is_refused_without_showing_its_secret(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(KeyFileInvalid, match=complaint) as caught:
         read_key_file(key_file(tmp_path, text))
     assert SECRET not in str(caught.value)
 
 
-def test_a_missing_file_and_a_missing_name_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_missing_name_are_reported(tmp_path: Path) -> None:
     with pytest.raises(KeyFileInvalid, match="cannot be read: No such file"):
         read_key_file(tmp_path / "none.key")
     with pytest.raises(KeyFileInvalid, match="holds no key named third"):

@@ -112,7 +112,7 @@ async def test_an_alias_at_the_record_s_name_is_not_a_success(start_named: Start
     for domain, leads_to in (
         ("lab.corp.test", "_vlmcs._tcp.corp.test"),
         ("off.corp.test", "no.corp.test"),
-        # This server knows nothing of the other zone, and refuses to look there.
+        # This server does not serve the other zone, and refuses to look it up.
         ("far.corp.test", "_vlmcs._tcp.elsewhere.example"),
     ):
         failed = await refusal(updater, Publication(domain, "gw.corp.test"))
@@ -316,7 +316,7 @@ async def test_a_server_that_is_missing_gives_a_message_and_not_a_traceback() ->
 
 
 @ensureDeferred
-async def test_a_server_may_have_its_name_from_the_hosts_file_only(start_named: StartNamed) -> None:
+async def test_a_server_s_name_may_be_in_the_hosts_file_only(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN})
     # This server answers for its zone only, so DNS has no localhost.
     lookup = Lookup(reactor, [named.server], PATIENT)

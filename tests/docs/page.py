@@ -1,4 +1,4 @@
-"""A page's command blocks: what is typed, in order, and what the page says is printed."""
+"""A page's command blocks: the commands in order, and the output that the page shows for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^( *)```([\w-]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-#: What a line begins with that somebody types into a shell; other blocks show a file or a line of a log.
+#: What a line begins with if it is typed into a shell; other blocks show a file or a line of a log.
 _TYPED = re.compile(
     r"(?:kmstwist|twistd|make|curl|systemctl|service|journalctl|apt-get|install|python3?|ln|sed|adduser|update-rc\.d|tar|"
     r"chown|chmod|rm|docker|podman|kubectl|psql|createdb|nft|ufw|firewall-cmd|iptables|ip6tables|dig|ss|"
@@ -19,7 +19,7 @@ _TYPED = re.compile(
 
 @dataclass
 class Step:
-    """One command and the lines that are shown below it; a file's content where the block is one."""
+    """One command and the lines shown below it, or the content of a file."""
 
     line: int
     command: str
@@ -84,7 +84,7 @@ _PATTERNS = (
     (re.compile(r"\b\d{1,4}[-/]\d{1,2}[-/]\d{1,4}(?:[T ]\d\d?:\d\d(?::\d\d)?(?:\.\d+)?)?(?: [AP]M|Z)?"), "TIME"),
     (re.compile(r"(?<=Partial Product Key: )\w{5}$"), "KEY"),
     (re.compile(r"(?:LAB-)?\d{6}(?:-\d{6}){7}|\b\d{63}\b"), "PHONE"),
-    # A host that is away is tried now and then; whether just now, nobody can tell beforehand.
+    # A host that is away is tried now and then; whether at this moment cannot be predicted.
     (re.compile(r"\btrying\b"), "down"),
     (re.compile(r"\d+(?:[.,]\d+)*"), "N"),
     (re.compile(r"\s+"), " "),
@@ -103,10 +103,10 @@ _DOTS = ("…", "...")
 
 
 def differs(shown: list[str], printed: list[str]) -> str:
-    """Where what was printed is not what the page shows; empty where it is. A line of dots stands for any lines."""
+    """Where the output differs from the page; empty if it does not. A line of dots stands for any lines."""
     left = [pattern(line) for line in printed if line.strip()]
     wanted = [line for line in map(pattern, shown) if line]
-    # Each place up to which the lines so far can have come; several, since lines of dots may stand for more or fewer.
+    # Every place that the lines so far may have reached; several, since a line of dots may stand for any number.
     places, skipping = {0}, False
     for line in wanted:
         if line in _DOTS:

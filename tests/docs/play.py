@@ -56,7 +56,7 @@ def machine(folder: Path) -> None:
 
 
 class Terminal:
-    """A shell that commands are typed into, one after the other."""
+    """A shell that takes commands one after the other."""
 
     def __init__(self, folder: Path, path: list[str]) -> None:
         self._folder = folder
@@ -101,11 +101,11 @@ class Terminal:
             printed.append(self.as_shown(line))
 
     def as_shown(self, line: str) -> str:
-        """A line with the folders as pages have them."""
+        """A line with the folders as the pages name them."""
         return line.replace(str(self.home), "/home/ops")
 
     def serve(self, command: str, shown: list[str], cwd: Path | None = None, path: str | None = None) -> list[str]:
-        """Start what runs until it is ended, in another terminal, and wait until it has said what is shown."""
+        """Start a long-running command in another terminal, and wait for the output that the page shows."""
         log = self._folder / f"server-{len(self._servers)}.log"
         environment = self.environment if path is None else {**self.environment, "PATH": path}
         with log.open("w") as output:
@@ -131,7 +131,7 @@ class Terminal:
             time.sleep(0.1)
 
     def close(self) -> None:
-        """End everything that was started."""
+        """Stop everything that was started."""
         for server in reversed(self._servers):
             with suppress(ProcessLookupError):
                 server.send_signal(signal.SIGTERM)
@@ -144,7 +144,7 @@ class Terminal:
 
 
 def play(page: str, folder: Path) -> list[str]:
-    """Type the page's commands; what went otherwise than it says."""
+    """Type the page's commands. Returns where the results differ from the page."""
     stage = STAGES.get(page, Stage())
     if stage.skip is not None:
         return []
@@ -207,14 +207,14 @@ def _step(step: Step, stage: Stage, terminal: Terminal, known: dict[str, str]) -
         if re.search(there, command):
             terminal.type(before)
     if command.startswith("make run"):
-        # The reader has not activated the environment yet; who runs this may have.
+        # A reader has not activated the environment yet; whoever runs this may have.
         on_path = map(Path, os.environ["PATH"].split(os.pathsep))
         others = [str(folder) for folder in on_path if folder.absolute() != BIN.absolute()]
         where = os.pathsep.join([*others, "/usr/sbin"])
         venv = os.path.relpath(BIN.parent, ROOT)
         printed = terminal.serve(f"{command} VENV={venv} --old-file={venv}/.installed", shown, ROOT, where)
         shown = [line.replace(".venv/bin/", f"{venv}/bin/") for line in shown]
-        # The reader of a page is a user of his own; who types it here is root in his namespace.
+        # A page's reader is an ordinary user; here the commands are typed by root in a namespace.
         return differs(shown, [line for line in printed if " warn as-root " not in line])
     if _SERVERS.match(command):
         return differs(shown, terminal.serve(command, shown)) if shown else _listens(

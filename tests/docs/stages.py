@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.docs.page import ROOT
 
-#: What is not typed anywhere, and why: it would change the real machine, or needs one that is not here.
+#: Commands that are never typed, and why: they would change the real machine, or need one that is not here.
 NOT_TYPED: Mapping[str, str] = {
     r"^apt-get |^make deb|^make try-debian": "installs packages; packaging/deb/try-on-debian does",
     r"^make test": "is what runs this test",
@@ -62,7 +62,7 @@ sed -n '/^```sql/,/^```/p' {ROOT}/docs/central-store.md | grep -v '^```' |
 
 @dataclass(frozen=True)
 class Stage:
-    """A page's stage. `before` is typed first; a line with twistd starts a server that runs to the end."""
+    """A page's stage. `before` is typed first; a line with twistd starts a server that runs until the page ends."""
 
     before: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -79,11 +79,11 @@ class Stage:
     may_fail: Mapping[str, str] = field(default_factory=dict)
     #: Commands (patterns) whose output is not compared, each with its reason.
     own_output: Mapping[str, str] = field(default_factory=dict)
-    #: What somebody else does just before a command (a pattern).
+    #: What happens elsewhere just before a command (a pattern).
     first: Mapping[str, str] = field(default_factory=dict)
-    #: Programs without which the page is not typed, as the marker of tests names them.
+    #: Programs that the page needs, named as in the tests' marker `needs`.
     needs: tuple[str, ...] = ()
-    #: Why nothing of the page is typed; None if it is typed.
+    #: Why the page is not typed; None if it is.
     skip: str | None = None
 
 

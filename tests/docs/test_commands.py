@@ -39,7 +39,7 @@ _TWISTDS = {
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The strings of a module with their lines; what is filled in later is one word in capitals."""
+    """The strings of a module with their lines; each placeholder becomes one word in capitals."""
     source = path.read_text()
     if not re.search(r"kmstwist |twistd ", source):
         return
@@ -56,7 +56,7 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _fault(line: str) -> str | None:
-    """Why a command line cannot be typed; None where it can, as far as its words tell."""
+    """Why a command line is wrong; None if its words are right."""
     words = line.replace("\\\n", " ").split("#")[0].split()
     words[0] = words[0].removeprefix(".venv/bin/")
     return _twistd_fault(words[1:]) if words[0] == "twistd" else _own_fault(words[1:])
@@ -114,13 +114,13 @@ def _faults(where: str, lines: Iterator[str]) -> list[str]:
 @pytest.mark.parametrize(
     "page", sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 )
-def test_the_commands_of_a_page_are_there(page: str) -> None:
+def test_the_commands_of_a_page_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     typed = (step.command for step in steps(text) if re.match(r"(kmstwist|twistd) ", step.command))
     assert _faults(page, typed) + _faults(page, _in_text(text)) == []
 
 
-def test_the_commands_in_messages_and_helps_are_there() -> None:
+def test_the_commands_in_messages_and_helps_exist() -> None:
     found = [
         fault
         for path in sorted((ROOT / "kmstwist").rglob("*.py"))
@@ -140,5 +140,5 @@ def test_the_commands_in_messages_and_helps_are_there() -> None:
         ("twistd --nodemon kms", "no option --nodemon"),
     ],
 )
-def test_a_command_that_is_not_there_is_found(line: str, fault: str | None) -> None:
+def test_a_missing_command_is_found(line: str, fault: str | None) -> None:
     assert _fault(line) == fault

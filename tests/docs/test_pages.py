@@ -32,7 +32,7 @@ def test_every_page_with_commands_has_its_stage() -> None:
         if page in STAGES and STAGES[page].skip is None
     ],
 )
-def test_what_a_page_says_is_typed_and_printed(page: str, tmp_path: Path) -> None:
+def test_typing_a_page_s_commands_prints_what_it_shows(page: str, tmp_path: Path) -> None:
     if subprocess.run([*_OWN, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no namespaces of one's own may be made here")
     played = subprocess.run(
@@ -46,7 +46,7 @@ def test_what_a_page_says_is_typed_and_printed(page: str, tmp_path: Path) -> Non
     assert (played.returncode, played.stderr) == (0, ""), played.stdout + played.stderr
 
 
-def test_numbers_times_and_ids_are_patterns_and_the_rest_is_not() -> None:
+def test_only_numbers_times_and_ids_are_patterns() -> None:
     assert pattern("2026-11-22T07:56:33.301Z info lab host_id=LAB-DEB2-3322-6346-0BD8 clients=0") == (
         "TIME info lab host_id=LAB-ID clients=N"
     )

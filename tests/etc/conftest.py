@@ -1,4 +1,4 @@
-"""The init script in a temporary root: the real daemon, paths of its own, another user where the tests run as root."""
+"""The init script in a temporary root: the real daemon, its own paths, and another user if the tests run as root."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class InitScript:
         self.pidfile = root / "run/kmstwist.pid"
 
     def set(self, **settings: str) -> None:
-        """Write the default file; what is not given keeps the temporary root's value."""
+        """Write the default file; other settings keep the temporary root's values."""
         values = {
             "TWISTD": str(BIN / "twistd"),
             "RUN_AS": self.user,
@@ -52,7 +52,7 @@ class InitScript:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes the script read our default file."""
+        """The environment in which the script reads our default file."""
         return {"KMSTWIST_DEFAULTS": str(self.defaults)}
 
     def pid(self) -> int:
@@ -70,7 +70,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture(params=["yes", "no"], ids=["start-stop-daemon", "without-it"])
 def init(request: pytest.FixtureRequest, root: Path) -> Iterator[InitScript]:
-    """The script, with Debian's start-stop-daemon and without; what it started is stopped at the end."""
+    """The script, with and without Debian's start-stop-daemon; what it started is stopped at the end."""
     if request.param == "yes" and shutil.which("start-stop-daemon", path="/usr/sbin:/sbin") is None:
         pytest.skip("start-stop-daemon is not installed")
     script = InitScript(root, request.param)
@@ -80,7 +80,7 @@ def init(request: pytest.FixtureRequest, root: Path) -> Iterator[InitScript]:
 
 @pytest.fixture
 def plain_init(root: Path) -> Iterator[InitScript]:
-    """The script as it is by default, for what does not depend on how a daemon is started."""
+    """The script as it is by default, for tests that do not depend on how a daemon is started."""
     script = InitScript(root)
     yield script
     script("stop")

@@ -52,13 +52,13 @@ def play(playbook: Path, variables: dict[str, Any], home: Path, path: str = "", 
     return numbers
 
 
-def test_ansible_lint_has_nothing_to_say(tmp_path: Path) -> None:
+def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:
     done = ansible("ansible-lint", "--offline", "--nocolor", "--strict", home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("playbook", ["gateway.yml", "clients.yml"])
-def test_ansible_takes_the_playbooks(playbook: str, tmp_path: Path) -> None:
+def test_ansible_accepts_the_playbooks(playbook: str, tmp_path: Path) -> None:
     done = ansible("ansible-playbook", "--syntax-check", "-i", "hosts.yml", playbook, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -97,14 +97,14 @@ def test_the_gateways_configuration_is_written_once_and_is_what_was_asked_for(tm
 
 
 def _server_that_takes_all(tmp_path: Path) -> Path:
-    """kmstwist, where a server runs that takes every configuration: `config reload` has nothing to say."""
+    """kmstwist, beside a server that accepts every configuration: `config reload` prints nothing."""
     script = tmp_path / "kmstwist"
     script.write_text(f'#!/bin/sh\n[ "$2" = reload ] && exit 0\nexec {BIN / "kmstwist"} "$@"\n')
     script.chmod(0o755)
     return script
 
 
-def test_a_configuration_with_mistakes_takes_no_place(tmp_path: Path) -> None:
+def test_a_configuration_with_mistakes_is_not_installed(tmp_path: Path) -> None:
     given = gateway(tmp_path, gateway={"deadlin": 3})
     with pytest.raises(AssertionError, match="did you mean deadline"):
         play(role(tmp_path, "kmstwist_gateway"), given, tmp_path, "", "--tags=kmstwist_configure")

@@ -1,7 +1,7 @@
 """Root's work for kmstwist follows nothing that the service's user planted, at any path and of any kind.
 
-The attacker is who a daemon that was broken into would be. It has planted what it can at a path that root reads or
-writes; what it points to is a file of root's, or a place where only root can make one. Afterwards both are as before.
+The attacker has the rights of a daemon that was broken into. It has planted what it can at a path that root reads or
+writes, pointing to a file of root's or to a place where only root can make one. Afterwards both must be unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS = ("link", "link-to-nothing", "hard-link", "pipe", "folder-link")
 
 
 class Plant:
-    """A file of root's, a place for one, and what an attacker plants to get at them."""
+    """A file of root's, a place for one, and what an attacker plants to reach them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o755)
@@ -40,7 +40,7 @@ class Plant:
         self._was = self._seen()
 
     def at(self, path: Path, kind: str) -> None:
-        """Plant it, as the attacker may have: what it makes is its own."""
+        """Plant it as the attacker could: the attacker owns what is made."""
         path.unlink(missing_ok=True)
         if kind == "link":
             path.symlink_to(self.victim)
@@ -65,14 +65,14 @@ class Plant:
         )
 
     def check(self) -> None:
-        """All is as it was, and nothing was made."""
+        """Nothing has changed, and nothing was made."""
         assert self._seen() == self._was
         assert not os.path.lexists(self.nothing)
 
 
 @pytest.fixture
 def plant(root: Path) -> Plant:
-    """What the attacker is after."""
+    """The attacker's targets."""
     return Plant(root / "roots")
 
 
@@ -88,7 +88,7 @@ def test_what_is_planted_for_the_log_and_the_pid_file_goes_and_the_service_start
     plain_init: InitScript, plant: Plant, kind: str
 ) -> None:
     init = plain_init
-    # An earlier version gave both folders away, and they were the attacker's for long.
+    # An earlier version gave both folders to the service's user, so the attacker owned them for long.
     for path in (init.log, init.pidfile, init.pidfile.with_suffix(".pid.before")):
         theirs(path.parent)
         plant.at(path, kind)
@@ -103,7 +103,7 @@ def test_what_is_planted_for_the_log_and_the_pid_file_goes_and_the_service_start
     assert not init.log.is_symlink()
     assert init.log.stat().st_nlink == 1
     plant.check()
-    # From then on there is nothing to be planted.
+    # From then on the attacker can plant nothing there.
     who = Identity(NOBODY.pw_uid, NOBODY.pw_gid, (NOBODY.pw_gid,))
     assert not any(can_change(who, folder) for folder in (init.log.parent, init.pidfile.parent))
 
@@ -190,9 +190,9 @@ def test_twistd_by_hand_follows_nothing_either(root: Path, plant: Plant, kind: s
     said = run(command)
     plant.check()
     if kind == "pipe":
-        # A log may be a pipe; the socket's place is taken, and who started it is told.
+        # A log may be a pipe; the socket's place is taken, and whoever started the daemon is told.
         assert "Traceback" not in said.stderr
-    # Its owner clears away what kept it from starting.
+    # The owner removes what kept it from starting.
     for path in (pid, log, sock):
         path.unlink(missing_ok=True)
     clean = run(command)
@@ -200,7 +200,7 @@ def test_twistd_by_hand_follows_nothing_either(root: Path, plant: Plant, kind: s
         assert clean.returncode == 0, clean.stderr
         assert stat.S_ISREG(pid.lstat().st_mode)
         assert (pid.stat().st_uid, log.stat().st_uid, sock.stat().st_uid) == (NOBODY.pw_uid,) * 3
-        # Only a server that stays root is told not to.
+        # Only a server that stays root is refused.
         assert " starting " in log.read_text()
         assert " as-root " not in log.read_text()
         plant.check()
@@ -219,7 +219,7 @@ def test_the_folders_that_systemd_and_the_package_make_are_roots_but_for_the_sta
 
 @pytest.mark.needs("logrotate")
 def test_logrotate_follows_nothing_that_is_planted(root: Path, plant: Plant) -> None:
-    # Even where the attacker had the folder: what logrotate itself refuses is what our file relies on.
+    # Even if the attacker had the folder: our file relies on what logrotate itself refuses.
     folder = theirs(root / "log")
     for kind in KINDS:
         plant.at(folder / f"{kind}.log", kind)

@@ -1,8 +1,8 @@
 """Root's commands in a state folder follow nothing that an attacker with its owner's rights planted there.
 
-Each command is run by root in the folder as the attacker left it: for every file that it reads, writes or makes there,
-a link to a file of root's, a link to where there is none, a hard link, a pipe or a folder. Root's file and folder are
-as before then, and nothing in the attacker's folder is root's.
+Root runs each command in the folder as the attacker left it: every file that the command reads, writes or makes there
+is a link to a file of root's, a dangling link, a hard link, a pipe or a folder. Afterwards root's file and folder are
+unchanged, and root owns nothing in the attacker's folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.system.running import BIN
 from tests.system.running import run as start
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whom the attacker is after")
-#: What lies in a state folder, or may come to lie there: each is planted in turn.
+#: What is in a state folder, or may be later: each is planted in turn.
 NAMES = (
     *("lab.key", "machines.sqlite", "machines.lock", "audit.sqlite", "audit.salt"),
     *(f"{store}.sqlite-{kind}" for store in ("machines", "audit") for kind in ("wal", "shm", "journal")),
@@ -63,7 +63,7 @@ _SALT = "kmstwist audit salt " + "ab" * 32 + "\n"
 def run(*words: str) -> Result:
     """Run a command in this process, which is root."""
     result = CliRunner().invoke(kmstwist, words, prog_name="kmstwist", env={"KMSTWIST_CONFIG": ""})
-    # The rights that it gave up are given back, however it ended.
+    # The command may have given up rights: take them back, however it ended.
     assert os.geteuid() == os.getegid() == 0
     return result
 
@@ -89,7 +89,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own(root: Path) -> Path:
-    """A folder of root's own, with what root brings."""
+    """A folder of root's own, with root's files."""
     folder = root / "own"
     folder.mkdir(mode=0o700)
     (folder / "salt").write_text(_SALT)
@@ -100,7 +100,7 @@ def own(root: Path) -> Path:
 
 
 def given(state: Path, filled: Path) -> Path:
-    """The attacker's state folder, as it was before."""
+    """The attacker's state folder, restored."""
     shutil.rmtree(state, ignore_errors=True)
     shutil.copytree(filled, state)
     for path in (state, *state.iterdir()):
@@ -149,7 +149,7 @@ def test_what_a_command_makes_there_is_the_services_and_what_root_named_is_roots
     assert run("audit", "verify", "--store", str(own / "copy")).exit_code == 0
 
 
-def test_a_log_that_is_a_pipe_of_the_attackers_is_refused_and_not_waited_for(root: Path) -> None:
+def test_a_log_that_is_the_attackers_pipe_is_refused_and_not_waited_for(root: Path) -> None:
     folder = theirs(root / "log")
     os.mkfifo(folder / "kmstwist.log", 0o666)
     told = run("log", str(folder / "kmstwist.log"))
@@ -159,7 +159,7 @@ def test_a_log_that_is_a_pipe_of_the_attackers_is_refused_and_not_waited_for(roo
 
 @pytest.fixture
 def impostor(root: Path) -> Iterator[tuple[Path, list[bytes]]]:
-    """A socket in the control socket's place, that gives the first of these answers over and over, or for ever."""
+    """A socket in the control socket's place that repeats the first of these answers, or sends without end."""
     folder = theirs(root / "run")
     answers: list[bytes] = []
     listener = socket.socket(socket.AF_UNIX)
@@ -212,7 +212,7 @@ def test_a_control_socket_that_lies_gets_a_sentence_and_a_terminal_obeys_nothing
 def test_a_server_that_stays_root_refuses_a_state_folder_of_another_users(root: Path) -> None:
     with pytest.raises(StartupError, match=r"belongs to nobody.*twistd --uid=nobody"):
         refuse_others_folder(theirs(root / "state"))
-    # With an address that is not ours, so that it ends in any case; the folder is looked at first.
+    # With an address that is not ours, so that it ends in any case; the folder is checked first.
     nowhere = "--listen=tcp:1688:interface=192.0.2.1"
     started = start([str(BIN / "twistd"), "-n", "--pidfile=", "kms", nowhere, f"--state-dir={root / 'state'}"])
     assert started.returncode == 1
@@ -224,7 +224,7 @@ def test_a_server_that_stays_root_refuses_a_state_folder_of_another_users(root: 
     refuse_others_folder(root / "not there")
 
 
-def test_whose_a_folder_is(root: Path) -> None:
+def test_the_owner_of_a_folder_is_found(root: Path) -> None:
     assert owner_of(root / "not/there") is None
     outer = theirs(root / "outer")
     (outer / "inner").mkdir()

@@ -43,7 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def in_bash(typed: str, environment: dict[str, str]) -> str:
-    """The words of a line after TAB was pressed at its end, as bash itself has them: it prints them, one a line."""
+    """The words of a line after TAB was pressed at its end, printed by bash itself, one a line."""
     process, terminal = pty.fork()
     if process == 0:
         os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], {**environment, "PS1": "", "PS2": ""})
@@ -118,7 +118,7 @@ def test_fish_completes(typed: str, offered: list[str], environment: dict[str, s
 
 @pytest.mark.needs("zsh")
 def test_zsh_completes(environment: dict[str, str]) -> None:
-    """By zsh's own way of trying a completion: the function is called with the words, and what it adds is seen."""
+    """As zsh tests its own completions: the function is called with the words, and the test records what it adds."""
     text = (
         f'compdef() {{ :; }}; compadd() {{ eval "print -l -- \\${{${{@[-1]}}[@]}}"; }}\n'
         f"source {FOLDER / '_kmstwist'}\n"
@@ -129,7 +129,7 @@ def test_zsh_completes(environment: dict[str, str]) -> None:
     assert run(["zsh", "-f", "-n", str(FOLDER / "_kmstwist")]).returncode == 0
 
 
-def test_where_nothing_can_be_read_nothing_is_offered_and_nothing_said(tmp_path: Path) -> None:
+def test_without_anything_to_read_completion_stays_silent(tmp_path: Path) -> None:
     environment = {**os.environ, "KMSTWIST_CONFIG": str(tmp_path / "none.toml"), "HOME": str(tmp_path)}
     for line in (
         "report clients --machine p",
@@ -149,7 +149,7 @@ def test_the_files_are_those_that_the_command_prints(shell: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "closed"), [("a", True), ('a "b', False), ("a 'b\\' c", True), ('a \\"b', True)])
-def test_a_quote_that_is_open_is_seen(line: str, closed: bool) -> None:
+def test_an_open_quote_is_noticed(line: str, closed: bool) -> None:
     assert is_closed(line) is closed
 
 

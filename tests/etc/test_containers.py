@@ -1,4 +1,4 @@
-"""Containers: manifests are valid, and what they name is there; packaging/container/try runs the image."""
+"""Containers: manifests are valid, and what they name exists; packaging/container/try runs the image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def variables(text: str) -> set[str]:
     [CONTAINER / "Containerfile", CONTAINER / "compose.yaml", CONTAINER / "try", *MANIFESTS],
     ids=lambda path: path.name,
 )
-def test_every_variable_that_is_named_is_an_options(file: Path) -> None:
+def test_every_variable_named_belongs_to_an_option(file: Path) -> None:
     known = {variable(place) for place, _ in settable()}
     mistaken = {"KMSTWIST_SERVER__PROT"}
     named = {name.removesuffix("_FILE") for name in variables(file.read_text())} - mistaken
@@ -57,7 +57,7 @@ def test_the_images_own_environment_is_a_configuration() -> None:
     assert load(None, overrides(environment)).config.server.state_dir == "/var/lib/kmstwist"
 
 
-def test_what_compose_mounts_and_builds_is_there() -> None:
+def test_what_compose_mounts_and_builds_exists() -> None:
     profiles = {profile for service in COMPOSE["services"].values() for profile in service["profiles"]}
     assert profiles == {"lab", "gateway", "full"}
     for service in COMPOSE["services"].values():
@@ -72,7 +72,7 @@ def test_what_compose_mounts_and_builds_is_there() -> None:
 
 
 def test_a_variable_of_one_profile_does_not_stop_the_others() -> None:
-    """Compose fills in the whole file, whatever the profile, before it chooses."""
+    """Compose substitutes variables in the whole file before it selects a profile."""
     assert not re.findall(r"\$\{\w+:?\?", (CONTAINER / "compose.yaml").read_text())
 
 

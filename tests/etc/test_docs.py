@@ -17,11 +17,11 @@ from tests.system.running import run
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-#: Every page that people wrote; those under reference/ are made from the program.
+#: Every page written by hand; those under reference/ are generated from the program.
 PAGES = ("README", *sorted(f"docs/{path.stem}" for path in DOCS.glob("*.md") if path.stem != "machines"))
-#: A command in a block, at the start of a line or behind a prompt or another command, up to where it ends.
+#: A command in a block, at the start of a line or after a prompt or another command.
 _IN_BLOCK = r"(?:^|\$ |&& |\| |-p 0 |root )%s((?: +(?:\"[^\"\n]*\"|'[^'\n]*'|[^|&;>\n\"'])*)?)"
-#: And alone in a sentence.
+#: A command within a sentence.
 _IN_TEXT = r"`%s(?![\w.])([^`>]*)[^`]*`"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -44,7 +44,7 @@ def test_every_configuration_on_the_page_is_in_order(page: str, tmp_path: Path) 
 
 
 def commands(page: str, program: str) -> list[list[str]]:
-    """The words after the program's name, of every time it is called on a page."""
+    """The words after the program's name, for each of its calls on a page."""
     text = text_of(page).replace("\\\n", " ")
     lines = [line for _, block in _BLOCK.findall(text) for line in re.findall(_IN_BLOCK % program, block, re.MULTILINE)]
     lines += re.findall(_IN_TEXT % program, _BLOCK.sub("", text))
@@ -59,12 +59,12 @@ def test_every_command_of_ours_on_the_page_exists_with_its_options(page: str) ->
             _, left, _ = command.make_parser(context).parse_args(list(rest))
         except click.UsageError as error:
             raise AssertionError(f"{words}: {error.format_message()}") from None
-        # What is left over was given to a command that takes no more; "…" stands for what is not shown.
+        # Words left over were given to a command that takes no more; "…" stands for what is not shown.
         assert isinstance(command, click.Group) or [word for word in left if word != "…"] == [], words
 
 
 def resolved(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
-    """The command that words call, and the words that are its own."""
+    """The command that the words call, and its own arguments."""
     command: click.Command = kmstwist
     context = click.Context(command, resilient_parsing=True, **command.context_settings)
     rest = list(words)
@@ -80,7 +80,7 @@ def resolved(words: list[str]) -> tuple[click.Command, click.Context, list[str]]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_daemon_on_the_page_can_be_started_so(page: str) -> None:
+def test_every_daemon_on_the_page_can_be_started_that_way(page: str) -> None:
     for words in filter(None, commands(page, "twistd")):
         assert "kms" in words, words
         Options().parse_only(words[words.index("kms") + 1 :])
@@ -124,7 +124,7 @@ def test_the_balancers_configuration_is_right(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_the_journal_and_the_log_are_told_in_the_same_words_as_the_program() -> None:
+def test_the_journal_and_the_log_are_described_in_the_program_s_words() -> None:
     text = (DOCS / "troubleshooting.md").read_text()
     source = "".join(path.read_text() for path in (DOCS.parent / "kmstwist").rglob("*.py"))
     source += (DOCS.parent / "etc/init.d/kmstwist").read_text()
@@ -145,5 +145,5 @@ def test_what_a_page_shows_of_a_command_s_output_is_what_it_prints() -> None:
     assert len(shown) >= 4
     for page, command, output in shown:
         printed = CliRunner().invoke(kmstwist, shlex.split(command)[1:], env={"COLUMNS": "120"}).stdout
-        # Columns may be wider on the terminal that a page was written at.
+        # The terminal on which a page was written may have had wider columns.
         assert printed.split() == output.split(), (page, command)

@@ -20,7 +20,7 @@ from tests.system.running import kmstwist, run
 from tests.waiting import wait_until
 
 
-def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
+def test_it_starts_reports_its_state_and_stops(init: InitScript) -> None:
     assert init("status").returncode == 3
     started = init("start")
     assert (started.returncode, started.stderr) == (0, "")
@@ -64,7 +64,7 @@ def test_a_restart_is_another_process_with_the_same_memory(init: InitScript) -> 
 
 
 def test_a_restart_under_load_fails_no_client(init: InitScript) -> None:
-    """The daemon that starts takes the socket of the one that runs: who connects in between waits."""
+    """The new daemon takes over the running one's socket: clients that connect in between wait."""
     assert init("start").returncode == 0
     clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "800", "--at-once", "8", "--timeout", "120")
     where = ("--port", str(init.port), "--lab-key", str(init.root / "state/lab.key"))
@@ -79,12 +79,12 @@ def test_a_restart_under_load_fails_no_client(init: InitScript) -> None:
     assert len(re.findall(r"LAB-PC-\d{4,}\s+\d+\s+[\d.]+\s+(?:licensed|grace)", result.stdout)) == 800
     assert init("stop").returncode == 0
     text = init.log.read_text()
-    # Each client has its line, from one of the three daemons, and the last of these ended in order too.
+    # Each client has its line, from one of the three daemons, and the last one also shut down cleanly.
     assert [text.count(f" {event} ") for event in ("conversation", "took-over", "stopped")] == [800, 2, 3]
 
 
 def wait_for_text(path: Path, text: str, times: int) -> None:
-    """Until the file has the text so often."""
+    """Wait until the file has the text this many times."""
     wait_until(lambda: path.read_text().count(text) >= times, path.read_text)
 
 
@@ -132,7 +132,7 @@ def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(plain_init: 
     os.kill(init.pid(), signal.SIGKILL)
     wait_until(lambda: init("status").returncode != 0)
     assert init("status").returncode == 1
-    # Somebody else's process has the number now: ours must neither be thought to run nor be killed for it.
+    # Another process has this pid now: the script must neither take it for ours nor kill it.
     init.pidfile.write_text(f"{os.getpid()}\n")
     assert init("status").returncode == 1
     assert init("stop").returncode == 0
@@ -140,7 +140,7 @@ def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(plain_init: 
     assert init("status").returncode == 0
 
 
-def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
+def test_rotate_makes_the_daemon_reopen_its_log(plain_init: InitScript) -> None:
     init = plain_init
     assert init("rotate").returncode == 0
     assert init("start").returncode == 0
@@ -201,7 +201,7 @@ def test_a_missing_program_is_named_and_stopping_it_is_not_an_error(plain_init: 
     assert init("stop").returncode == 0
 
 
-def test_a_taken_port_is_told_by_the_daemon_itself(plain_init: InitScript) -> None:
+def test_the_daemon_itself_reports_a_taken_port(plain_init: InitScript) -> None:
     init = plain_init
     with socket.create_server(("::", init.port), family=socket.AF_INET6):
         lines = refused(init, 1).splitlines()
@@ -210,19 +210,19 @@ def test_a_taken_port_is_told_by_the_daemon_itself(plain_init: InitScript) -> No
     assert len(lines) == 2
 
 
-def test_a_wrong_option_is_told_by_the_daemon_itself(plain_init: InitScript) -> None:
+def test_the_daemon_itself_reports_a_wrong_option(plain_init: InitScript) -> None:
     init = plain_init
     init.set(KMS_OPTS="--prot=1")
     assert "there is no option --prot; did you mean --port?" in refused(init, 1)
 
 
 @pytest.mark.parametrize("action", ["reload", "force-reload"])
-def test_a_reload_of_what_does_not_run_is_an_error(root: Path, action: str) -> None:
+def test_a_reload_without_a_running_daemon_is_an_error(root: Path, action: str) -> None:
     result = InitScript(root)(action)
     assert (result.returncode, result.stderr) == (7, "kmstwist: KMS gateway is not running\n")
 
 
-def test_it_says_how_it_is_used(root: Path) -> None:
+def test_it_prints_its_usage(root: Path) -> None:
     result = InitScript(root)("bogus")
     assert result.returncode == 2
     assert "start|stop|restart" in result.stderr
@@ -236,7 +236,7 @@ def test_a_second_instance_is_a_link_and_a_default_file(root: Path) -> None:
     assert (result.returncode, result.stdout) == (3, "kmstwist-dmz: KMS gateway is not running\n")
 
 
-def test_the_header_is_what_lsb_asks_for() -> None:
+def test_the_header_is_as_lsb_requires() -> None:
     text = (ETC / "init.d/kmstwist").read_text()
     header = text.split("### BEGIN INIT INFO\n")[1].split("### END INIT INFO")[0]
     keywords = re.findall(r"^# ([\w-]+):", header, re.MULTILINE)

@@ -30,7 +30,7 @@ def test_every_verb_and_every_option_of_the_server_has_its_place() -> None:
 
 @pytest.mark.needs("mandoc")
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_mandoc_has_nothing_to_say(name: str) -> None:
+def test_mandoc_finds_nothing(name: str) -> None:
     result = run(["mandoc", "-T", "lint", "-W", "warning", str(MAN / name)])
     told = [line for line in result.stdout.splitlines() if "missing date" not in line]
     assert told == []

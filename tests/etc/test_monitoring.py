@@ -23,7 +23,7 @@ def test_every_metric_the_rules_and_the_dashboard_name_exists() -> None:
         assert named <= metric_names(), file
 
 
-def test_every_metric_is_of_use_to_the_dashboard_or_the_rules() -> None:
+def test_the_dashboard_or_the_rules_use_every_metric() -> None:
     text = "".join((MONITORING / file).read_text() for file in ("alerts.yml", "grafana-dashboard.json"))
     families = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in metric_names()}
     unused = {name for name in families if name.startswith("kmstwist_") and name not in text}

@@ -1,7 +1,7 @@
 """The Debian package: built, installed, run, upgraded, removed and purged on this very system, under an overlay.
 
 The overlay is a copy-on-write view of the machine's whole file system in a mount namespace of its own: dpkg, adduser
-and the init script are the real ones, and nothing of what they do is there afterwards.
+and the init script are the real ones, and nothing of what they do remains afterwards.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Machine:
         )
 
     def __call__(self, command: str, status: int = 0) -> str:
-        """What the command prints; its exit status must be as expected."""
+        """The command's output; its exit status must be as expected."""
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._shell.stdin.write(f'{{ {command}\n}} </dev/null; status=$?; echo; echo "@@ $status"\n')
@@ -63,13 +63,13 @@ class Machine:
         raise AssertionError("the machine ended:\n" + "".join(lines))
 
     def end(self) -> None:
-        """End everything that runs there."""
+        """Stop everything that runs there."""
         self._shell.kill()
         self._shell.communicate()
 
 
 def build(folder: Path, version: str) -> Path:
-    """The package, from an environment that is made once."""
+    """The package, from an environment that is built once."""
     result = run(
         [str(BUILD), "--work", str(folder / "work"), "--out", str(folder), "--version", version, "--compress", "gzip"]
     )
@@ -112,9 +112,7 @@ def overlay_works() -> bool:
 @pytest.mark.needs("dpkg-deb")
 @pytest.mark.xdist_group("deb")
 @pytest.mark.skipif(not overlay_works(), reason="needs root and overlay mounts, to install without leaving a trace")
-def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
-    packages: tuple[Path, Path], machine: Machine
-) -> None:
+def test_it_installs_runs_upgrades_in_place_and_leaves_no_trace(packages: tuple[Path, Path], machine: Machine) -> None:
     first, second = packages
     port = free_port()
     said = machine(f"dpkg --install {first} 2>&1")
@@ -122,7 +120,7 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
     assert machine("kmstwist --version").startswith("kmstwist, version")
     assert machine("stat -c '%U %a' /var/lib/kmstwist").strip() == "kmstwist 700"
 
-    # The administrator's own words in the configuration, and a daemon that runs as its own user.
+    # The administrator's own changes to the configuration, and a daemon that runs as its own user.
     machine(f"echo 'KMS_OPTS=--port={port}' >>/etc/default/kmstwist; echo '# ours' >>/etc/kmstwist/kmstwist.toml")
     assert "started" in machine("/etc/init.d/kmstwist start")
     assert machine(f"kmstwist probe 127.0.0.1:{port}").startswith("KMS OK")
@@ -147,7 +145,7 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
     machine("dpkg --remove kmstwist 2>&1")
     assert machine("/etc/init.d/kmstwist stop; echo $?").strip() == "0"
     machine("test -e /var/lib/kmstwist/lab.key && test -e /etc/kmstwist/kmstwist.toml && ! test -e /usr/lib/kmstwist")
-    # What dpkg puts beside a configuration, and an instance's, go; keys are kept, by their names.
+    # dpkg's copies of a configuration, and an instance's, are deleted; keys are kept, by their names.
     machine("cd /etc/kmstwist && touch two.toml kmstwist.toml.dpkg-dist tsig.key gateway.keytab")
     purged = machine("dpkg --purge kmstwist 2>&1")
     assert "  /etc/kmstwist/tsig.key\n" in purged
@@ -163,7 +161,7 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
 
 @pytest.mark.needs("dpkg-deb")
 @pytest.mark.xdist_group("deb")
-def test_a_package_is_built_alike_again_and_has_what_active_directory_needs(
+def test_a_package_builds_reproducibly_and_has_what_active_directory_needs(
     packages: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first = packages[0]
@@ -178,6 +176,6 @@ def test_a_package_is_built_alike_again_and_has_what_active_directory_needs(
 
 @pytest.mark.needs("dpkg-deb", "lintian")
 @pytest.mark.xdist_group("deb")
-def test_lintian_has_nothing_to_say(packages: tuple[Path, Path]) -> None:
+def test_lintian_finds_nothing(packages: tuple[Path, Path]) -> None:
     result = run(["lintian", "--allow-root", "--fail-on", "error,warning", str(packages[0])])
     assert (result.returncode, result.stdout) == (0, "")

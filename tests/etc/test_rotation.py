@@ -24,14 +24,14 @@ _SNIPPET = ETC / "rsyslog.d/kmstwist.conf"
 
 
 def stanza(files: str) -> str:
-    """What our logrotate file says of some files."""
+    """What our logrotate file says about some files."""
     found = re.search(rf"^{re.escape(files)} \{{.*?^\}}", _CONFIG.read_text(), re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[0]
 
 
 def config_for(init: InitScript) -> Path:
-    """Our logrotate file, as it is, but for the temporary root's paths and user."""
+    """Our logrotate file, with the temporary root's paths and user."""
     user, group = (init.user, "nogroup") if init.user else (str(os.getuid()), str(os.getgid()))
     text = stanza("/var/log/kmstwist/*.log")
     text = text.replace("/var/log/kmstwist/", f"{init.log.parent}/").replace("kmstwist adm", f"{user} {group}")
@@ -56,7 +56,7 @@ def test_logrotate_finds_nothing_wrong_with_the_file(tmp_path: Path) -> None:
 
 
 def wait_for_the_new_file(init: InitScript) -> None:
-    """Until the daemon has opened the new log: the signal only asks for it, and days lie between real rotations."""
+    """Wait until the daemon has opened the new log: the signal only asks for it. Real rotations are days apart."""
     wait_until(lambda: str(init.log) in open_files(init.pid()))
 
 
@@ -132,7 +132,7 @@ def rsyslog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog: subprocess.Popen[bytes]) -> None:
     log = tmp_path / "kmstwist.log"
     own = stanza("/var/log/kmstwist.log")
-    # The daemon of this test is told as Debian's script tells the machine's.
+    # The test signals its daemon as Debian's script signals the machine's.
     telling = "if [ -x /usr/lib/rsyslog/rsyslog-rotate ]; then /usr/lib/rsyslog/rsyslog-rotate; fi"
     assert telling in own
     config = tmp_path / "logrotate.conf"
@@ -164,12 +164,12 @@ def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog
     wait_until(written)
 
     def numbers(tag: str) -> list[int]:
-        """The numbers of the lines with this tag that are in the files by now."""
+        """The numbers of the lines with this tag that have reached the files."""
         text = "".join(run(["zcat", "--force", str(path)]).stdout for path in tmp_path.glob("kmstwist.log*"))
         line = rf"^\S+ \S+ {tag}\[7\]: info conversation client=10\.0\.0\.1 number=(\d+)$"
         return sorted(map(int, re.findall(line, text, re.MULTILINE)))
 
-    # An rsyslogd that is told to end does not read what still lies in its socket: what was sent last is waited for.
+    # An rsyslogd that is told to end does not read the rest of its socket, so wait for the last line first.
     wait_until(
         lambda: all(len(numbers(tag)) >= sent for tag in ("kmstwist", "kmstwist-dmz")),
         lambda: f"{sent} lines were sent, and not all of them come: {numbers('kmstwist')}, {numbers('kmstwist-dmz')}",
@@ -181,6 +181,6 @@ def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog
     for tag in ("kmstwist", "kmstwist-dmz"):
         assert numbers(tag) == list(range(sent))
     assert "kmstwist" not in others.read_text()
-    # And a reader of the log takes the lines as they are.
+    # The log's reader understands these lines.
     shown = kmstwist("log", str(log), "--client", "10.0.0.1", "--lines", "1")
     assert shown.stdout.endswith(f" number={sent - 1}\n")

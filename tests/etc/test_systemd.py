@@ -1,4 +1,4 @@
-"""The systemd units, as systemd itself judges them, and the real daemon on a socket that outlives it."""
+"""The systemd units, checked by systemd itself, and the real daemon on a socket that outlives it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_mistake_in_an_override_is_named_by_its_file_and_line(root: Path) -> N
 
 @pytest.mark.needs("systemd-analyze")
 @pytest.mark.parametrize("unit", ["kmstwist.service", "kmstwist@.service"])
-def test_the_service_is_exposed_to_little(unit: str) -> None:
+def test_the_service_has_little_exposure(unit: str) -> None:
     result = run(["systemd-analyze", "security", "--offline=true", str(ETC / "systemd" / unit)])
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout)
     assert found is not None, result.stdout + result.stderr
@@ -64,7 +64,7 @@ def test_the_service_is_exposed_to_little(unit: str) -> None:
 
 
 @pytest.mark.needs("systemd-sysusers")
-def test_the_user_is_one_that_systemd_can_make(tmp_path: Path) -> None:
+def test_systemd_can_make_the_user(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     result = run(["systemd-sysusers", f"--root={tmp_path}", str(ETC / "sysusers.d/kmstwist.conf")])
     assert result.returncode == 0, result.stderr
@@ -118,7 +118,7 @@ class Activated:
         self.wait_for(" info listening ")
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Until this daemon's part of the log has `text` so often."""
+        """Wait until this daemon's part of the log has `text` this many times."""
 
         def said() -> str:
             return self.log.read_text()[self._seen :]
@@ -130,7 +130,7 @@ class Activated:
         wait_until(has_it, said)
 
     def stop(self) -> int:
-        """End it in order, as `systemctl stop` does; its exit status."""
+        """Stop it cleanly, as `systemctl stop` does. Returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
@@ -145,7 +145,7 @@ def test_a_socket_that_systemd_has_not_opened_is_one_clear_sentence(tmp_path: Pa
 
 
 def test_a_restart_behind_a_socket_unit_fails_no_client(tmp_path: Path) -> None:
-    """The port is held outside; what connects between the old daemon and the new one waits in the kernel's queue."""
+    """Another process holds the port; clients that connect between the two daemons wait in the kernel's queue."""
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096) as listening:
         port = str(listening.getsockname()[1])
         daemon = Activated(tmp_path, listening)
@@ -184,7 +184,7 @@ def test_sockets_without_names_are_listened_on_too(tmp_path: Path) -> None:
 
 
 def test_systemd_is_told_that_it_is_ready_when_clients_are_answered(tmp_path: Path) -> None:
-    """The real daemon with several workers, started as `Type=notify` has it: what it says, clients can rely on."""
+    """The real daemon with several workers, started as by `Type=notify`: when it says ready, clients are answered."""
     port = free_port()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))

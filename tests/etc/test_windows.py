@@ -1,4 +1,4 @@
-"""The files for a KMS host: the task runs the script with options that it has, and its output can be read.
+"""The files for a KMS host: the task runs the script with options that exist, and its output can be read.
 
 The script itself needs Windows.
 """
@@ -39,7 +39,7 @@ def test_the_task_runs_the_script_with_options_that_it_has() -> None:
     assert task.findtext(f"{TASK}Triggers/{TASK}TimeTrigger/{TASK}Repetition/{TASK}Interval") == "PT1H"
 
 
-def test_the_page_tells_of_options_that_the_script_has() -> None:
+def test_the_page_names_options_that_the_script_has() -> None:
     page = (WINDOWS.parents[1] / "docs" / "windows-events.md").read_text()
     known = set(re.findall(r"\[(?:string|int|switch)\] \$(\w+)", SCRIPT.decode())) | {"Verbose"}
     told = {"-Folder", "-Server", "-Port", "-Tls", "-Verbose"}
@@ -47,8 +47,8 @@ def test_the_page_tells_of_options_that_the_script_has() -> None:
     assert {option[1:] for option in told} <= known
 
 
-def test_a_file_that_it_writes_is_one_that_is_watched_for_and_read(tmp_path: Path) -> None:
-    # As `Write-Folder` has it.
+def test_the_watch_finds_and_reads_a_file_that_it_writes(tmp_path: Path) -> None:
+    # As `Write-Folder` writes it.
     path = tmp_path / "KMS1-2.xml"
     path.write_bytes("\r\n".join(["<Events>", *(sample.xml for sample in SAMPLES), "</Events>", ""]).encode())
     assert path.suffix in SUFFIXES
@@ -57,8 +57,8 @@ def test_a_file_that_it_writes_is_one_that_is_watched_for_and_read(tmp_path: Pat
     assert [event.record_id for event in events if isinstance(event, RawEvent)] == [1, 2]
 
 
-def test_what_it_sends_is_taken() -> None:
-    # As `Send-Server` has it.
+def test_what_it_sends_is_accepted() -> None:
+    # As `Send-Server` sends it.
     frames = Frames().feed("".join(f"{sample.xml}\n" for sample in SAMPLES).encode())
     events = [read_message(frame, "KMS1", Times(UTC, NOW)) for frame in frames]
     assert [event.record_id for event in events if isinstance(event, RawEvent)] == [1, 2]

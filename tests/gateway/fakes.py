@@ -22,21 +22,21 @@ from kmstwist.rpc import CallReceived, FaultStatus, Interface, RpcServer, Server
 
 NOT_COVERED = 0xC004F042
 NOT_ACTIVATED = 0xC004F041
-#: One way of the network, in seconds.
+#: The network's latency in one direction, in seconds.
 LATENCY = 0.001
 
 
 class FakeHost:
-    """A KMS host: `answer` makes of each message (HRESULT, response), a `FaultStatus`, raw bytes, "lost" or None, which
-    is silence."""
+    """A KMS host: for each message, `answer` returns (HRESULT, response), a `FaultStatus`, raw bytes, "lost", or None
+    for silence."""
 
     def __init__(self, clock: Clock, name: str) -> None:
         self.clock = clock
         self.name = name
         self.reachable = True
-        #: The error of an attempt to connect while it is down.
+        #: The error that an attempt to connect meets while the host is down.
         self.refusal: Exception = ConnectionRefusedError()
-        #: Whether it takes connections and says nothing at all.
+        #: Whether it accepts connections but sends nothing.
         self.mute = False
         self.answer: Callable[[bytes], Any] = lambda message: (0, b"answer of " + name.encode())
         self.messages: list[bytes] = []
@@ -48,7 +48,7 @@ class FakeHost:
         return [connection for connection in self.connections if not connection.closed]
 
     def down(self) -> None:
-        """Take no more connections and cut those there are."""
+        """Accept no more connections, and cut those that are open."""
         self.reachable = False
         for connection in self.open:
             connection.lose(ConnectionLost())
@@ -73,7 +73,7 @@ class FakeEndpoint:
 
 
 class FakeTransport:
-    """What a client's protocol writes goes to the host's association, and back, each way taking its latency."""
+    """Takes a client protocol's bytes to the host's association, and the answers back, each way with its latency."""
 
     def __init__(self, host: FakeHost, protocol: Any) -> None:
         self.host = host
@@ -149,7 +149,7 @@ class Site:
         return self.lookups[-1]
 
     def wait(self, seconds: float) -> None:
-        """Let time pass in steps finer than the latency."""
+        """Advance the clock in steps shorter than the latency."""
         end = self.clock.seconds() + seconds
         while self.clock.seconds() < end:
             due = [call.getTime() for call in self.clock.getDelayedCalls() if call.getTime() <= end]

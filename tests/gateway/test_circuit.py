@@ -93,7 +93,7 @@ def test_the_wait_is_drawn_from_its_upper_half(random: float, wait: float) -> No
     assert timer.getTime() == wait
 
 
-def test_a_host_that_fails_while_it_warms_waits_on_from_where_it_was() -> None:
+def test_a_host_that_fails_while_warming_up_resumes_its_earlier_wait() -> None:
     bench = Bench()
     bench.fail(2)
     bench.clock.advance(1)

@@ -44,7 +44,7 @@ def test_dns_is_asked_again_when_the_answer_s_time_to_live_is_over() -> None:
     assert names(site) == ["kms2"]
 
 
-def test_an_answer_that_may_not_be_kept_does_not_make_it_ask_without_end() -> None:
+def test_an_answer_with_a_ttl_of_zero_does_not_make_it_ask_without_pause() -> None:
     site = Site(discover="corp.example.com")
     site.lookups[0].callback(found("kms1", ttl=0))
     site.wait(4.9)
@@ -63,7 +63,7 @@ def test_the_last_good_answer_is_kept_while_dns_fails_and_asked_for_with_growing
     assert names(site) == ["kms2"]
 
 
-def test_a_host_whose_address_dns_cannot_tell_this_time_is_kept_as_it_was() -> None:
+def test_a_host_whose_address_lookup_fails_this_time_is_kept_as_it_was() -> None:
     site = Site(discover="corp.example.com")
     site.lookups[0].callback(found("kms1", "kms2", ttl=10))
     site.wait(11)
@@ -76,7 +76,7 @@ def test_a_host_whose_address_dns_cannot_tell_this_time_is_kept_as_it_was() -> N
     assert names(site) == ["kms2"]
 
 
-def test_what_is_configured_stays_beside_what_is_found() -> None:
+def test_configured_hosts_stay_beside_those_found() -> None:
     site = Site("a", discover="corp.example.com")
     assert names(site) == ["a"]
     site.lookups[0].callback(found("kms1"))
@@ -84,7 +84,7 @@ def test_what_is_configured_stays_beside_what_is_found() -> None:
 
 
 @pytest.mark.parametrize("written", ["Kms1.Corp.example", "kms1.corp.example.", "KMS1.corp.example.:1688"])
-def test_what_is_configured_is_not_found_again_however_its_name_is_written(written: str) -> None:
+def test_a_configured_host_is_not_found_again_however_its_name_is_written(written: str) -> None:
     site = Site(discover="corp.example")
     site.gateway.apply(
         GatewaySettings(upstreams=(UpstreamSettings(address=written, name="first"),), discover="x.example")
@@ -98,7 +98,7 @@ def test_a_call_before_dns_has_answered_is_told_unavailable() -> None:
     assert site.ask().status == 0x6BA
 
 
-def test_stopping_gives_the_question_up() -> None:
+def test_stopping_cancels_the_question() -> None:
     site = Site(discover="corp.example.com")
     site.gateway.stopService()
     site.lookups[0].addErrback(lambda _: None)
@@ -205,7 +205,7 @@ def test_an_address_is_ours_if_it_can_be_bound(address: str, own: bool) -> None:
     assert is_own_address(address) is own
 
 
-def test_a_gateway_that_has_stopped_asks_dns_no_more() -> None:
+def test_a_stopped_gateway_asks_dns_nothing() -> None:
     site = Site(discover="corp.example.com")
     site.lookups[0].callback(found("kms1", ttl=10))
     site.gateway.stopService()

@@ -1,4 +1,4 @@
-"""Checks of the hosts on request: their answer is true, and their number is bounded however many ask."""
+"""Checks of the hosts on request: the answer is true, and their number is bounded however many clients ask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_hosts_are_asked_now_and_counted() -> None:
     assert site.hosts["a"].attempts == attempts + 1
 
 
-def test_what_is_drained_is_not_asked_and_without_hosts_there_are_none() -> None:
+def test_drained_hosts_are_not_asked_and_without_hosts_the_count_is_zero() -> None:
     site = Site("a", "b")
     site.gateway.directory.drain(["a"])
     attempts = site.hosts["a"].attempts
@@ -51,7 +51,7 @@ def test_however_many_ask_one_check_is_made_a_second() -> None:
     assert site.hosts["a"].attempts == before + 2
 
 
-def test_a_silent_host_is_waited_for_no_longer_than_the_others_can_wait() -> None:
+def test_a_silent_host_does_not_hold_up_a_check_beyond_its_time() -> None:
     site = Site("a", "b")
     site.hosts["a"].mute = True
     assert check(site, PATIENCE - 0.1) is None

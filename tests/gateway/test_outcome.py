@@ -1,4 +1,4 @@
-"""What a client is told when nobody answered its call."""
+"""What a client is told when no host answered its call."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def test_a_call_that_no_host_got_says_why(seconds: float | None, known: int, det
     )
 
 
-def test_that_the_time_was_over_is_told_beside_what_hosts_did() -> None:
+def test_the_detail_has_what_hosts_did_and_that_the_time_was_over() -> None:
     assert told(REFUSED, seconds=3.0).detail == f"kms0: {REFUSED.detail}; the 3 s for the call were over"

@@ -1,4 +1,4 @@
-"""A pool's requests, each told once what became of it."""
+"""A pool's requests: each hears its outcome once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MESSAGE = b"\0\0\6\0 a message"
 
 
 class Told:
-    """Keeps what it is told."""
+    """Records what it is told."""
 
     def __init__(self) -> None:
         self.ends: list[object] = []
@@ -31,7 +31,7 @@ class Told:
 
 
 class Pool:
-    """A pool of one connection at most, and its host, which says nothing until told otherwise."""
+    """A pool of at most one connection, and its host, which is silent until the test changes that."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -86,14 +86,14 @@ def test_more_requests_than_may_wait_fail_at_once() -> None:
 
 
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_request_that_was_given_up_is_told_nothing(waits: bool) -> None:
+def test_a_cancelled_request_is_told_nothing(waits: bool) -> None:
     scene, told = Pool(), Told()
     if waits:
         scene.ask(Told())
     attempt = scene.ask(told)
     assert attempt is not None
     attempt.give_up()
-    # What its connection may still say comes too late.
+    # An answer on its connection now comes too late.
     attempt.answered(0, b"late")
     attempt.failed(LostError("late"))
     attempt.give_up()
@@ -127,7 +127,7 @@ def test_a_call_whose_time_is_over_asks_no_further_host() -> None:
     site.gateway.activate(ActivationCall(MESSAGE, "10.0.0.7", 50000)).addErrback(
         lambda failure: outcome.append(failure.value)
     )
-    # The process was stopped meanwhile, so that both times are over when it looks at the first.
+    # The process was suspended, so both times are over when it looks at the first.
     site.clock.advance(10.0)
     [fault] = outcome
     assert isinstance(fault, ActivationFault)

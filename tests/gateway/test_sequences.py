@@ -1,4 +1,4 @@
-"""Whatever happens to hosts, connections and callers, in any order: each call ends in time and leaves nothing."""
+"""Whatever happens to hosts, connections and callers, in any order, each call ends in time and without a trace."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ EVENTS = st.one_of(
 
 
 class _Story:
-    """A gateway, and what became of each call."""
+    """A gateway, and the outcome of each call."""
 
     def __init__(self) -> None:
         self.site = Site(*_HOSTS, pool=_POOL)
         self.calls: list[Any] = []
-        #: When each call was made, and what each came to, in the clock's seconds.
+        #: When each call was made, in the clock's seconds, and its outcome.
         self.made: list[float] = []
         self.ended: list[list[tuple[float, object]]] = []
 

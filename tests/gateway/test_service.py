@@ -42,7 +42,7 @@ MESSAGES = st.one_of(
 
 
 def answering(answer: Any) -> Callable[[bytes], Any]:
-    """Gives every message this answer."""
+    """Answers every message in this way."""
     return lambda message: answer
 
 
@@ -128,7 +128,7 @@ def test_the_second_visit_goes_straight_to_the_host_that_answered() -> None:
     assert len(site.hosts[first].messages) == asked
 
 
-def test_of_more_clients_than_are_remembered_the_latest_are() -> None:
+def test_the_latest_clients_are_remembered() -> None:
     site = Site("a", "b", remember_clients=1)
     first = first_of(site)
     # A client that the same host is asked first for.
@@ -260,7 +260,7 @@ def test_a_refused_connection_is_one_failure_of_the_host() -> None:
 def test_calls_that_fail_together_for_one_connection_are_one_failure_of_the_host() -> None:
     health = HealthSettings(failures=2, interval=3600)
     site = Site("a", "b/10", pool=PoolSettings(floor=0, ceiling=1), health=health, attempt_timeout=1.0)
-    # It takes the connection and says nothing to the bind.
+    # It accepts the connection but does not answer the bind.
     site.hosts["a"].mute = True
     calls = [site.ask(wait=0) for _ in range(3)]
     assert (calls, site.upstream("a").pool.waiting) == ([None] * 3, 3)
@@ -311,7 +311,7 @@ def test_counts_return_to_the_floor_after_every_kind_of_failure() -> None:
             site.ask(wait=0)
         site.wait(12)
     host.answer = lambda _: (0, b"x")
-    # Time for the circuit's trials, and for what is beyond the floor to be closed.
+    # Time for the circuit's trials, and for closing connections beyond the floor.
     site.wait(200)
     pool = site.upstream("a").pool
     assert (pool.busy, pool.waiting, pool.idle) == (0, 0, 2)
@@ -331,7 +331,7 @@ def test_connections_beyond_the_floor_end_when_no_call_has_needed_them_for_half_
 
     ask_at_once(6)
     assert pool.idle == 6
-    # As long as calls need two of them, two stay beside the floor.
+    # As long as calls need two of them, two stay in addition to the floor.
     for _ in range(6):
         site.wait(14)
         ask_at_once(2)
@@ -445,7 +445,7 @@ def test_the_last_answer_of_a_host_that_was_taken_out_starts_nothing_there() -> 
     assert site.clock.getDelayedCalls() == []
 
 
-def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
+def test_an_unchanged_host_keeps_its_connections_and_its_drain() -> None:
     site = Site("a", "b")
     site.upstream("a").drain()
     before = list(site.hosts["b"].open)
@@ -541,7 +541,7 @@ def last_of(site: Site) -> str:
     return last.name
 
 
-def test_whom_to_ask_is_kept_for_a_client_until_a_host_changes() -> None:
+def test_a_client_s_order_of_hosts_is_kept_until_a_host_changes() -> None:
     site = Site("a", "b", "c")
     directory = site.gateway.directory
     first, second, third = (directory.in_order("10.0.0.7", None)[turn].name for turn in range(3))
@@ -561,7 +561,7 @@ def test_whom_to_ask_is_kept_for_a_client_until_a_host_changes() -> None:
     assert directory.known_orders == {}, "it will be asked in its turn again when some time has passed"
 
 
-def test_not_more_orders_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_kept_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kmstwist.gateway.directory._KNOWN", 2)
     site = Site("a", "b")
     for number in range(5):

@@ -36,7 +36,7 @@ def upstreams(*given: dict[str, Any]) -> dict[str, Any]:
         (upstreams({"name": "a\n", "address": "kms1"}), "is not a name for logs and commands"),
     ],
 )
-def test_what_cannot_be_at_the_same_time_is_told(document: dict[str, Any], said: str) -> None:
+def test_contradictory_settings_are_reported(document: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         GatewaySettings.model_validate(document)
 

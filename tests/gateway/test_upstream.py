@@ -1,4 +1,4 @@
-"""Single upstreams: events at the wrong moment, and hosts that are not what they should be."""
+"""Single upstreams: events at the wrong moment, and hosts that misbehave."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.gateway.fakes import Site
 ANOTHER = SyntaxId.make("12345678-1234-5678-1234-567812345678", 1, 0)
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UnknownUpstream, match="no upstream is named 'c'; there are: a, b"):
         Site("a", "b").upstream("c")
     with pytest.raises(UnknownUpstream, match="there are: none"):
         Site().upstream("c")
 
 
-def test_what_is_not_there_may_be_drained_and_undrained_for_when_it_comes() -> None:
+def test_an_unknown_host_may_be_drained_and_undrained_in_advance() -> None:
     site = Site("a")
     directory = site.gateway.directory
     directory.drain(["gone", "a"])
@@ -70,7 +70,7 @@ def test_a_gateway_that_stops_while_it_probes_leaves_nothing_behind() -> None:
     site = Site("a", health=HealthSettings(interval=10))
     site.hosts["a"].mute = True
     site.wait(12)
-    # The probe waits for an answer; another that falls due meanwhile is not made.
+    # The probe waits for an answer; when the next one falls due, it is left out.
     attempts = site.hosts["a"].attempts
     site.upstream("a").try_host()
     assert site.hosts["a"].attempts == attempts
@@ -99,7 +99,7 @@ def test_a_host_without_the_kms_interface_fails_the_calls_that_wait_for_it(monke
     assert site.hosts["a"].open == []
 
 
-def test_a_connection_that_comes_about_after_the_end_is_dropped() -> None:
+def test_a_connection_that_opens_after_the_end_is_dropped() -> None:
     site = Site("a", start=False, pool=PoolSettings(floor=2))
     site.gateway.startService()
     # The binds are under way.
@@ -127,11 +127,11 @@ def test_a_lost_connection_of_the_reserve_is_not_given_to_a_call() -> None:
     ],
     ids=["ports", "descriptors"],
 )
-def test_where_this_machine_has_no_room_for_another_connection_no_host_is_blamed(shortage: Exception) -> None:
+def test_if_this_machine_has_no_room_for_a_connection_no_host_is_blamed(shortage: Exception) -> None:
     site = Site("a", pool=PoolSettings(floor=1, ceiling=8), health=HealthSettings(failures=1, interval=5))
     host = site.hosts["a"]
     host.reachable, host.refusal = False, shortage
-    # One connection there is: who finds it taken waits for it.
+    # There is one connection: a call that finds it taken waits for it.
     outcomes: list[object] = []
     for _ in range(5):
         call = ActivationCall(b"\0\0\6\0 a message", "10.0.0.7", 50000)

@@ -18,7 +18,7 @@ DAY = 86400
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment without libraries, which this Python takes for its own."""
+    """An environment without libraries; this Python believes that it is its own."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
     packages.mkdir(parents=True)
@@ -35,7 +35,7 @@ def put(packages: Path, name: str, days_ago: float) -> None:
     os.utime(record, (now() - days_ago * DAY,) * 2)
 
 
-def test_libraries_put_there_over_a_year_ago_are_told_with_their_date(environment: Path) -> None:
+def test_libraries_installed_over_a_year_ago_are_reported_with_their_date(environment: Path) -> None:
     put(environment, "one", 400)
     put(environment, "two", 370)
     (finding,) = check_libraries(None)
@@ -46,13 +46,13 @@ def test_libraries_put_there_over_a_year_ago_are_told_with_their_date(environmen
     assert "install a newer or rebuilt kmstwist package" in finding.cure
 
 
-def test_an_environment_that_was_renewed_this_year_is_not_told(environment: Path) -> None:
+def test_an_environment_renewed_this_year_is_not_reported(environment: Path) -> None:
     put(environment, "one", 400)
     put(environment, "two", 10)
     assert not list(check_libraries(None))
 
 
-def test_the_distribution_s_own_libraries_are_not_told(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_distribution_s_own_libraries_are_not_reported(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(environment, "one", 400)
     monkeypatch.setattr(sys, "base_prefix", sys.prefix)
     assert not list(check_libraries(None))

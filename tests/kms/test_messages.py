@@ -74,7 +74,7 @@ def test_a_machine_name_of_any_bytes_can_be_shown(body: bytes) -> None:
     Request.unpack(body).machine_name.encode("utf-8")
 
 
-def test_each_field_of_a_request_is_where_the_published_layout_has_it() -> None:
+def test_each_field_of_a_request_is_at_its_published_offset() -> None:
     body = EXAMPLE.pack()
     assert body[0:4] == b"\x00\x00\x04\x00"
     assert body[4:16] == b"\x01\0\0\0\x02\0\0\0\xc0\xa8\0\0"
@@ -171,12 +171,12 @@ def test_a_host_id_that_does_not_fit_is_refused(host_id: str, complaint: str) ->
         Response(V6, host_id, UUID(int=1), 0, 1, 120, 10_080).pack()
 
 
-def test_a_message_as_long_as_a_v4_one_that_is_none_says_nothing() -> None:
+def test_a_message_of_v4_length_that_is_not_v4_yields_nothing() -> None:
     assert readable_facts(V6.word.to_bytes(4, "little") + bytes(248)) is None
     assert readable_facts(b"") is None
 
 
-def test_a_moment_past_the_year_9999_is_the_last_there_is() -> None:
+def test_a_moment_past_the_year_9999_becomes_the_last_possible_one() -> None:
     assert filetime.to_datetime(2**64 - 1) == datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
 
 

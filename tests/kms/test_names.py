@@ -1,4 +1,4 @@
-"""The names that people and tools give products: each means one of the catalogue, or is a list to choose from."""
+"""The names that people and tools give products: each means one product of the catalogue, or gives a choice."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ NOT_CERTAIN = [
         ("Windows10EnterpriseN", "Windows 11 / 10 Enterprise N"),
     ],
 )
-def test_words_that_are_glued_together_are_cut_apart(name: str, product: str) -> None:
+def test_words_run_together_are_separated(name: str, product: str) -> None:
     assert find(name).name == product
 
 
@@ -233,7 +233,7 @@ def test_a_name_means_its_product(name: str, product: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOT_CERTAIN)
-def test_what_is_not_certain_is_never_answered_with_a_product(name: str) -> None:
+def test_an_uncertain_name_never_means_a_product(name: str) -> None:
     with pytest.raises(UnknownProduct) as caught:
         find(name)
     assert all(product.name in str(caught.value) for product in caught.value.meant[:6])

@@ -207,7 +207,7 @@ MEANT = {
     "Windows 7 Professional N": ["windows 7 pro n"],
     "Windows 8 Pro N": ["Win 8 Pro N"],
 }
-#: As deployment tools, directories and people of other countries write them; each of a rule.
+#: As deployment tools, directories and people in other countries write them; each tests a rule.
 MEANT_TOO = {
     "Windows Server 2008 Standard without Hyper-V": ["ServerStandardV 2008", "Windows Server 2008 Standard V"],
     "Windows Server 2008 Enterprise without Hyper-V": ["Windows Server 2008 ServerEnterpriseV"],
@@ -393,19 +393,19 @@ def test_each_name_means_its_product(product: str, meant: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NOT_CERTAIN)
-def test_what_is_not_certain_is_never_answered_with_a_product(name: str) -> None:
+def test_an_uncertain_name_never_means_a_product(name: str) -> None:
     with pytest.raises(UnknownProduct):
         find(name)
 
 
 @pytest.mark.parametrize(("name", "words"), SAID)
-def test_the_sentence_helps_on(name: str, words: str) -> None:
+def test_the_sentence_says_how_to_go_on(name: str, words: str) -> None:
     with pytest.raises(UnknownProduct) as caught:
         find(name)
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["office server", "Office Windows", "windows office server"])
-def test_lines_that_no_product_has_together_name_no_product(name: str) -> None:
+def test_a_combination_of_words_that_no_product_has_names_none(name: str) -> None:
     with pytest.raises(UnknownProduct, match="has no product"):
         find(name)

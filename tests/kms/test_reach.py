@@ -1,4 +1,4 @@
-"""The interface that asks what is behind a gateway: its stubs."""
+"""The interface that asks whether the hosts behind a gateway answer: its stubs."""
 
 from __future__ import annotations
 

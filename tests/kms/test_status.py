@@ -139,11 +139,11 @@ def test_the_usual_codes_have_the_names_of_the_sdks_table() -> None:
         (0x1722, 1722),  # a decimal number with a prefix
     ],
 )
-def test_a_slip_of_the_hand_brings_the_usual_code_that_was_meant(slip: int, meant: int) -> None:
+def test_a_typing_error_suggests_the_usual_code_that_was_meant(slip: int, meant: int) -> None:
     assert meant in [explanation.code for explanation in near_codes(slip, most=20)]
 
 
-def test_of_several_codes_that_may_be_meant_those_with_the_same_digits_come_first_and_most_are_left_out() -> None:
+def test_few_suggestions_are_shown_those_with_the_same_digits_first() -> None:
     assert near_codes(0xC004F047)[0].code == 0xC004F074
     assert len(near_codes(0xC004F047, most=1)) == 1
     assert near_codes(0x12345678) == []
@@ -158,7 +158,7 @@ def test_a_negative_number_of_eight_signs_is_decimal() -> None:
     assert parse_code("-1234567") == 0x1_0000_0000 - 1_234_567
 
 
-def test_every_cure_is_whole() -> None:
+def test_every_cure_is_complete() -> None:
     assert [
         known.hexadecimal for known in known_codes() if not known.cure or known.cure != known.cure.strip(" .:;,")
     ] == []

@@ -1,4 +1,4 @@
-"""What the lab's tests share: a key, a product of each family, a host whose clock they set."""
+"""Fixtures of the lab's tests: a key, a product of each family, a host whose clock they set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = 86_400
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """A clock that stands still until it is set."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now
@@ -75,14 +75,14 @@ def ask(host: LabHost, client: LabClient, now: float) -> Outcome:
 
 
 def granted(host: LabHost, request: Request) -> Response:
-    """The answer to a request that is granted."""
+    """The answer to a request that must be granted."""
     _, response = host.decide(request)
     assert response is not None
     return response
 
 
 def changes_of(host: LabHost) -> Memory:
-    """What has changed in a host, which is something."""
+    """What has changed in a host; fails if nothing has."""
     changes = host.take_changes()
     assert changes is not None
     return changes

@@ -151,7 +151,7 @@ def test_a_lab_client_of_each_version_gets_a_sealed_answer(
 
 
 @pytest.mark.parametrize(("major", "size"), [(4, 252), (5, 260), (6, 260)])
-def test_a_genuine_clients_request_is_refused_and_told_apart(
+def test_a_genuine_clients_request_is_refused_and_recognised(
     host: LabHost, random_bytes: Callable[[int], bytes], major: int, size: int
 ) -> None:
     message = Version(major, 0).word.to_bytes(4, "little") + random_bytes(size - 4)
@@ -193,7 +193,7 @@ def test_an_interval_outside_the_published_limits_is_refused(
         host.renewal_interval = minutes
 
 
-def test_counters_tell_requests_by_licence_status(host: LabHost, windows: Product) -> None:
+def test_counters_count_requests_by_licence_status(host: LabHost, windows: Product) -> None:
     request = machine(1, windows).request(START)
     for status in (0, 1, 1, 2, 5, 99):
         host.decide(replace(request, license_status=status))
@@ -211,7 +211,7 @@ def test_changes_are_handed_out_once_and_again_if_returned(host: LabHost, window
     assert host.take_changes() == changes
 
 
-def test_changes_stay_bounded_however_many_ask(host: LabHost, windows: Product) -> None:
+def test_changes_stay_bounded_however_many_clients_ask(host: LabHost, windows: Product) -> None:
     for number in range(5_000):
         host.decide(machine(number, windows).request(START))
     changes = changes_of(host)

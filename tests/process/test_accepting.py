@@ -80,7 +80,7 @@ class Echo(Protocol):
 
 
 class Echoes(Factory):
-    """Makes them."""
+    """Makes those protocols."""
 
     noisy = False
 
@@ -96,7 +96,7 @@ class Echoes(Factory):
 
 
 def hold(address: Any, family: int, sent: bytes) -> bytes:
-    """Connect, send, and read until the other side has said its last."""
+    """Connect, send, and read until the other side closes."""
     with socket.socket(family, socket.SOCK_STREAM) as peer:
         peer.settimeout(PATIENCE)
         peer.connect(address)
@@ -184,7 +184,7 @@ async def test_a_transport_knows_both_ends() -> None:
 
 
 @ensureDeferred
-async def test_tls_of_an_endpoint_lies_above_it(tmp_path: Path) -> None:
+async def test_the_tls_of_an_endpoint_works_above_our_transport(tmp_path: Path) -> None:
     certificate = tmp_path / "server.pem"
     subprocess.run(
         [
@@ -250,7 +250,7 @@ class Listening:
 
 
 class Reactor(Clock):
-    """Knows whom it would read from."""
+    """Remembers what it would read from."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -293,7 +293,7 @@ class Scene:
 
     @property
     def accepts(self) -> bool:
-        """Whether the reactor would have it accept clients."""
+        """Whether the reactor would let it accept clients."""
         return self.acceptor in self.reactor.readers
 
 
@@ -339,7 +339,7 @@ def test_without_room_it_says_so_and_tries_again_a_second_later(number: int) -> 
     assert scene.built == ["192.0.2.1"]
 
 
-def test_one_that_is_stopped_meanwhile_does_not_begin_again_by_itself() -> None:
+def test_an_acceptor_stopped_while_it_rests_stays_stopped() -> None:
     scene = Scene(error(errno.EMFILE))
     scene.acceptor.doRead()
     scene.acceptor.stop()
@@ -364,12 +364,12 @@ def test_a_fault_turns_one_client_away_and_no_other() -> None:
     scene.faults.append(ZeroDivisionError("a defect"))
     scene.acceptor.doRead()
     assert scene.built == ["192.0.2.1"] * 2
-    # The factory wanted neither.
+    # The factory took neither.
     assert first[0].fileno() == second[0].fileno() == -1
     assert scene.accepts
 
 
-def test_one_that_is_started_while_it_rests_rests_no_more() -> None:
+def test_an_acceptor_started_while_it_rests_accepts_at_once() -> None:
     scene = Scene(error(errno.EMFILE))
     scene.acceptor.doRead()
     scene.acceptor.start()
@@ -384,7 +384,7 @@ async def test_a_protocol_that_fails_at_once_keeps_no_later_client_from_being_se
     listeners, echoes, port = await opened(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
     address = port.getHost().host, port.getHost().port
     echoes.fault = ZeroDivisionError("a defect")
-    # It is closed, and reset where the client's bytes were there already, or come later.
+    # It is closed, and reset if the client's bytes had arrived already or arrive later.
     with suppress(ConnectionResetError, BrokenPipeError):
         assert await thread(hold, address, socket.AF_INET, b"hello") == b""
     echoes.fault = None
@@ -393,7 +393,7 @@ async def test_a_protocol_that_fails_at_once_keeps_no_later_client_from_being_se
     await listeners.close()
 
 
-def test_the_port_of_twisted_reads_no_more() -> None:
+def test_twisted_s_own_port_does_not_read() -> None:
     port: Any = reactor.listenTCP(0, Echoes(), interface="127.0.0.1")
     assert isinstance(port, tcp.Port)
     acceptor = Acceptor(port, lambda: None)
@@ -404,7 +404,7 @@ def test_the_port_of_twisted_reads_no_more() -> None:
     port.stopListening()
 
 
-def test_an_address_of_one_link_is_named_with_it() -> None:
+def test_a_link_local_address_is_shown_with_its_link() -> None:
     scene = Scene((socket.socket(), ("fe80::1", 1000, 0, socket.if_nametoindex("lo"))), family=socket.AF_INET6)
     scene.acceptor.doRead()
     assert scene.built == ["fe80::1%lo"]
@@ -420,7 +420,7 @@ async def test_a_connection_that_is_over_leaves_nothing_for_the_garbage_collecto
             hold(address, socket.AF_INET, sent)
 
     async def left() -> list[Any]:
-        """What is only found by the collector after a few connections."""
+        """What only the collector finds after a few connections."""
         await thread(converse)
         for echo in echoes.made:
             await echo.ended

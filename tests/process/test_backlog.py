@@ -1,4 +1,4 @@
-"""A burst of clients waits in the kernel's queue, whatever description the port was opened by."""
+"""A burst of clients waits in the kernel's queue, whatever endpoint description opened the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for workers, some of which are being started: each hears them in the order in which they came."""
+"""Commands for workers, some of them still starting: each worker gets the commands in order."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_was_switched_last_holds_in_a_worker_that_was_being_started() -> No
     assert scene.clock.getDelayedCalls() == []
 
 
-def test_a_question_waits_for_no_command() -> None:
+def test_a_question_does_not_wait_for_commands() -> None:
     scene = Scene()
     second = scene.workers[Path("b")]
     scene.hangs = True
@@ -107,7 +107,7 @@ def test_a_question_waits_for_no_command() -> None:
     assert second.told == ["drain", "status"]
 
 
-def test_what_one_worker_says_is_told_and_that_the_other_does_not_answer() -> None:
+def test_one_worker_s_answer_is_passed_on_with_the_other_s_silence() -> None:
     scene = Scene()
     scene.workers[Path("b")].fault = ABSENT
     heard = scene.command("status")
@@ -129,13 +129,13 @@ def test_a_command_behind_one_that_a_hanging_worker_does_not_answer_waits_no_lon
     assert second.told == ["drain", "undrain"]
     scene.clock.advance(2)
     assert undrained == [silent]
-    # Its answer comes after all, when nobody waits for it any more.
+    # Its answer does come, when nobody waits for it now.
     scene.under_way[1].callback({"activations": 1})
     assert undrained == [silent]
     assert scene.clock.getDelayedCalls() == []
 
 
-def test_a_worker_that_is_not_replaced_any_more_is_not_asked_again() -> None:
+def test_a_worker_that_is_no_longer_replaced_is_not_asked_again() -> None:
     scene = Scene()
     scene.running = False
     scene.workers[Path("b")].fault = ABSENT
@@ -143,7 +143,7 @@ def test_a_worker_that_is_not_replaced_any_more_is_not_asked_again() -> None:
     assert scene.clock.getDelayedCalls() == []
 
 
-def test_a_process_that_takes_a_workers_place_is_given_the_last_of_each_kind_after_what_waits() -> None:
+def test_a_worker_s_successor_gets_the_waiting_commands_then_the_last_of_each_kind() -> None:
     scene = Scene()
     second = scene.workers[Path("b")]
     for command, upstream in (("drain", "kms1"), ("drain", "kms2"), ("undrain", "kms1")):
@@ -166,7 +166,7 @@ def test_a_process_that_takes_a_workers_place_is_given_the_last_of_each_kind_aft
     assert scene.workers[Path("a")].told == ["drain", "drain", "undrain", "pause", "resume"]
 
 
-def test_what_was_refused_is_not_given_again() -> None:
+def test_a_refused_command_is_not_sent_again() -> None:
     scene = Scene()
     first, second = scene.workers.values()
     first.fault = second.fault = CommandError("no upstream is named so")
@@ -176,7 +176,7 @@ def test_what_was_refused_is_not_given_again() -> None:
     assert second.requests == []
 
 
-def test_a_pause_that_is_to_come_comes_when_it_was_to_come() -> None:
+def test_a_pause_announced_to_a_starting_worker_comes_at_its_time() -> None:
     scene = Scene()
     second = scene.workers[Path("b")]
     scene.command("pause", after=30.0)
@@ -186,7 +186,7 @@ def test_a_pause_that_is_to_come_comes_when_it_was_to_come() -> None:
         assert second.requests[-1] == {"command": "pause", "after": left}
 
 
-def test_a_worker_that_gave_no_answer_is_given_the_last_of_each_kind_again() -> None:
+def test_a_worker_that_gave_no_answer_gets_the_last_command_of_each_kind_again() -> None:
     scene = Scene()
     second = scene.workers[Path("b")]
     second.fault = NoAnswer("silent")

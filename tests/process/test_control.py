@@ -59,7 +59,7 @@ def test_each_line_is_one_command_with_one_answer(line: bytes, answer: Any) -> N
     assert json.loads(transport.value()) == answer
 
 
-def test_an_unknown_command_is_told_which_there_are() -> None:
+def test_the_answer_to_an_unknown_command_lists_the_known_ones() -> None:
     protocol = ControlFactory(COMMANDS, logger()).buildProtocol(None)
     transport = StringTransport()
     protocol.makeConnection(transport)
@@ -210,5 +210,5 @@ async def test_a_socket_whose_name_somebody_removed_keeps_no_server_from_ending(
     service = await serve(path)
     path.unlink()
     stopped = maybeDeferred(service.stopService)
-    # It fails here where the end does not come.
+    # It fails here if the server does not end.
     await stopped.addTimeout(PATIENCE, reactor)

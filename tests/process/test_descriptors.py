@@ -1,4 +1,4 @@
-"""How many file descriptors each part may use, and that no client is accepted while there are none."""
+"""How many file descriptors each part may use; no client is accepted while none are left."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.logs import logger
     web=st.booleans(),
     events=st.booleans(),
 )
-def test_all_together_fit_whatever_is_wanted(
+def test_all_parts_together_fit_whatever_is_wanted(
     limit: int, wanted: int, hosts: int, ceiling: int, web: bool, events: bool
 ) -> None:
     budget = share_out(limit, wanted=wanted, hosts=hosts, ceiling=ceiling, web=web, events=events)
     assert 1 <= budget.clients <= wanted
     if limit >= 256:
         assert budget.clients + budget.web + budget.hosts + budget.events + RESERVE <= limit
-        # Clients have a good part of it, or all they may.
+        # Clients get a large part of them, or all that they may have.
         assert budget.clients >= min(wanted, limit // 8)
 
 
@@ -59,7 +59,7 @@ def test_it_stops_accepting_where_few_are_left_and_begins_again_with_a_line_for_
     clock.pump([0.5] * 20)
     assert ports.said == ["pause"]
     assert watch.out
-    # Not at the first that is free, or it would turn back and forth.
+    # Not at the first one that is free, or it would switch back and forth.
     lowest[0] = 980
     clock.pump([0.5] * 2)
     assert ports.said == ["pause"]

@@ -23,7 +23,7 @@ SILENT = NoAnswer("silence")
 
 
 class Worker:
-    """One worker, as far as it is asked."""
+    """One worker, as the hang detection sees it."""
 
     number = 1
     started = 0.0
@@ -76,7 +76,7 @@ def scene() -> Scene:
 
 
 def moving() -> Iterator[Progress]:
-    """A process in which something happens at all times."""
+    """A process that works all the time."""
     count = 0
     while True:
         count += 1
@@ -117,7 +117,7 @@ def test_a_start_that_works_is_given_longer_and_longer_with_each_attempt(scene: 
     assert not scene.hearing.has_heard(scene.worker, 100)
 
 
-def test_one_that_answered_and_is_silent_now_is_killed_and_one_late_answer_saves_it(scene: Scene) -> None:
+def test_a_worker_that_falls_silent_is_killed_unless_it_answers_late(scene: Scene) -> None:
     scene.answer = {}
     scene.go_on(HEAR_EVERY)
     scene.answer = SILENT
@@ -132,7 +132,7 @@ def test_one_that_answered_and_is_silent_now_is_killed_and_one_late_answer_saves
     assert scene.events == ["worker-silent"]
 
 
-def test_one_whose_socket_was_removed_ends_in_order_and_is_killed_only_if_it_does_not(scene: Scene) -> None:
+def test_a_worker_whose_socket_was_removed_is_asked_to_end_before_it_is_killed(scene: Scene) -> None:
     scene.answer = {}
     scene.go_on(HEAR_EVERY)
     scene.answer = NEVER
@@ -152,7 +152,7 @@ def test_at_the_end_a_start_that_hangs_is_not_waited_for(scene: Scene, stuck: bo
     assert [number for _, number in scene.sent] == killed
 
 
-def test_the_kernel_tells_a_process_that_works_or_wakes_from_one_that_is_stopped() -> None:
+def test_the_kernel_distinguishes_a_working_process_from_a_stopped_one() -> None:
     text = "import time\nwhile True: time.sleep(0.01)"
     with subprocess.Popen([sys.executable, "-c", text]) as process:
         try:

@@ -43,7 +43,7 @@ def test_a_socket_without_a_name_is_found_by_its_index(sockets: list[socket.sock
     assert unnamed_descriptor("systemd:domain=INET:index=1", environ, PID + 1) is None
 
 
-def test_what_was_meant_for_another_process_is_left_alone(sockets: list[socket.socket]) -> None:
+def test_sockets_meant_for_another_process_are_left_alone(sockets: list[socket.socket]) -> None:
     assert inherited_endpoints({"LISTEN_PID": "1", "LISTEN_FDS": "2"}, PID) == []
     assert inherited_endpoints({}, PID) == []
 

@@ -1,4 +1,4 @@
-"""Stopping: who is ended at once, who may still ask, who may finish, and who is cut."""
+"""Stopping: which clients are closed at once, may still ask, may finish, or are cut."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def ended(conversation: Conversation) -> bool:
     return bool(conversation.transport.disconnecting)
 
 
-def test_with_nobody_there_it_is_done_at_once(factory: KmsFactory, clock: Clock) -> None:
+def test_without_clients_it_is_done_at_once(factory: KmsFactory, clock: Clock) -> None:
     assert Stopping(factory, clock).done == [None]
     assert clock.getDelayedCalls() == []
 
 
-def test_who_has_its_answer_or_has_been_silent_is_ended_at_once(factory: KmsFactory, clock: Clock) -> None:
+def test_a_client_that_has_its_answer_or_was_silent_is_closed_at_once(factory: KmsFactory, clock: Clock) -> None:
     silent = Conversation(factory)
     clock.advance(5)
     answered = Conversation(factory)
@@ -74,7 +74,7 @@ def test_who_has_its_answer_or_has_been_silent_is_ended_at_once(factory: KmsFact
     assert stopping.done == [None]
 
 
-def test_who_has_just_come_may_ask_and_is_ended_when_it_has_its_answer(factory: KmsFactory, clock: Clock) -> None:
+def test_a_new_client_may_ask_and_is_closed_when_it_has_its_answer(factory: KmsFactory, clock: Clock) -> None:
     young = Conversation(factory)
     stopping = Stopping(factory, clock)
     stopping.after(1.5)
@@ -86,7 +86,7 @@ def test_who_has_just_come_may_ask_and_is_ended_when_it_has_its_answer(factory: 
     assert ended(young)
 
 
-def test_who_has_just_come_and_does_not_ask_is_ended_after_a_moment(factory: KmsFactory, clock: Clock) -> None:
+def test_a_new_client_that_does_not_ask_is_closed_after_a_moment(factory: KmsFactory, clock: Clock) -> None:
     young = Conversation(factory)
     stopping = Stopping(factory, clock)
     stopping.after(1.5)

@@ -1,4 +1,4 @@
-"""A pid file that is stale, or cannot be written, is dealt with or explained."""
+"""A stale pid file is replaced; one that cannot be written is explained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def twistd(path: Path | str, **options: Any) -> dict[str, Any]:
 
 
 def test_its_own_number_is_stale(tmp_path: Path) -> None:
-    """In a container every first process is number 1, so after a crash the file has the number of the next one."""
+    """In a container the first process always has pid 1, so after a crash the file has the pid of the next one."""
     path = tmp_path / "kms.pid"
     path.write_text(f"{os.getpid()}\n")
     prepare_pid_file(twistd(path))
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_a_pid_file_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "[server]\n"
 
 
-def test_where_none_can_be_written_it_is_told_with_its_cure(tmp_path: Path) -> None:
+def test_a_pid_file_that_cannot_be_written_is_reported_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"is a folder; name a file in it \(--pidfile\)"):
         prepare_pid_file(twistd(tmp_path))
     with pytest.raises(StartupError, match=r"there is no folder .*none for the pid file kms.pid; make it"):
@@ -70,11 +70,11 @@ def test_where_none_can_be_written_it_is_told_with_its_cure(tmp_path: Path) -> N
         prepare_pid_file(twistd("/proc/kms.pid"))
 
 
-def test_in_the_foreground_there_is_none_unless_it_is_named(tmp_path: Path) -> None:
+def test_in_the_foreground_there_is_no_pid_file_unless_one_is_named(tmp_path: Path) -> None:
     assert prepare_pid_file(twistd(tmp_path / "twistd.pid", nodaemon=1)) is None
     options = twistd(tmp_path / "kms.pid", nodaemon=1)
     assert prepare_pid_file(options) == tmp_path / "kms.pid"
-    # twistd is to have none of its own.
+    # twistd must not write its own.
     assert options["pidfile"] == ""
 
 

@@ -68,7 +68,7 @@ def test_a_supervisor_is_ready_when_one_of_its_workers_answers(manager: socket.s
     reactor, paths = Reactor(), [tmp_path / "worker1", tmp_path / "worker2"]
     Notifier(in_place_of_one(reactor), environ(manager), answers=lambda: one_listens(paths)).startService()
     reactor.begin()
-    # One that a dead worker has left.
+    # A socket that a dead worker left.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(str(paths[0]))
     reactor.pump([0.1] * 10)

@@ -1,4 +1,4 @@
-"""The signals of an administrator, taken from the first moment there is something to end in order."""
+"""An administrator's signals, handled from the first moment at which there is something to shut down cleanly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Reactor:
-    """Keeps what it is to do until it runs, as the real one does, and takes the signals itself when it starts."""
+    """Keeps its calls until it runs, as the real reactor does, and handles the signals itself when it starts."""
 
     def __init__(self) -> None:
         self.running = False
@@ -89,7 +89,7 @@ def test_a_hangup_before_the_reactor_runs_is_not_lost() -> None:
     assert len(hangups) == 1
 
 
-def test_what_follows_a_rotation_comes_after_the_file_is_opened_again() -> None:
+def test_a_rotation_is_announced_after_the_file_is_reopened() -> None:
     reactor = Reactor()
     order: list[str] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: order.append("opened"))

@@ -1,4 +1,4 @@
-"""A thread that does one piece of work after the other; what happens where none can be started."""
+"""A thread that does one piece of work after the other; what happens if no thread can be started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE
 
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a limit of processes that is reached."""
+    """As when the limit of processes is reached."""
 
     def start(_thread: PatientThread) -> None:
         raise RuntimeError("can't start new thread")
@@ -38,7 +38,7 @@ def test_a_thread_that_could_not_be_started_can_be_stopped(no_room: None) -> Non
 
 
 @ensureDeferred
-async def test_what_is_given_is_done_in_order_by_one_thread_and_its_outcome_heard() -> None:
+async def test_one_thread_does_the_work_in_order_and_reports_each_result() -> None:
     one, order = OneThread("own", reactor), list[tuple[int, str]]()
 
     def work(number: int) -> int:
@@ -47,7 +47,7 @@ async def test_what_is_given_is_done_in_order_by_one_thread_and_its_outcome_hear
             raise OSError("the disk is gone")
         return 10 * number
 
-    # Given before there is a thread, it waits for it.
+    # Work given before the thread starts waits for it.
     first = one.run(work, 1)
     one.start()
     second, third = one.run(work, 2), one.run(work, 3)

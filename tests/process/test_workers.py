@@ -1,4 +1,4 @@
-"""Workers that cannot be started: by the user that the server becomes, or at present."""
+"""Workers that cannot be started: by the user that the server becomes, or for now."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_python_that_the_servers_user_cannot_read_is_reported_at_the_start(
         StartupError, match=r"no worker could start as \w+, which has no access to .*root/python; install"
     ):
         refuse_python_out_of_reach(nobody)
-    # Root has access, and so has a user who may read all of them.
+    # Root has access, and so does a user who may read all of them.
     refuse_python_out_of_reach(None)
     home.chmod(0o711)
     for module in ("os", "twisted", "kmstwist"):

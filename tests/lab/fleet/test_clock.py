@@ -21,7 +21,7 @@ STEPS = st.lists(
 
 
 def play(clock: Clock | VirtualClock, steps: Steps) -> list[object]:
-    """What happens on a clock when these steps are taken."""
+    """Take these steps on a clock. Returns what happened."""
     happened: list[object] = []
     calls: list[IDelayedCall] = []
     for what, which, seconds in steps:
@@ -64,7 +64,7 @@ def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(
         calls = [clock.callLater(delay, happened.append, delay) for delay in delays]
         clock.advance(2)
         for number, (which, reset, whole) in enumerate(changes):
-            # A fraction of its own for each change: no two calls are due at once, where the order would be open.
+            # Each change has a different fraction: two calls due at once would have no defined order.
             seconds = whole + 2.0 ** -(number + 1)
             if calls[which].active():
                 (calls[which].reset if reset else calls[which].delay)(seconds)

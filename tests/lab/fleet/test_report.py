@@ -178,7 +178,7 @@ def test_a_run_in_which_no_machine_is_switched_on_is_all_zeros_and_says_so(chang
     assert ("never switched on", "25", "25") in compared(result, result)
 
 
-def test_machines_that_are_never_on_are_told_beside_those_that_are() -> None:
+def test_machines_that_are_never_on_are_shown_beside_those_that_are() -> None:
     off = machines(name="OFF", count=3, office_hours={"days": ["sun"]})
     said = dict(rows(Fleet(scenario(days=3, machines=machines() + off)).run()))
     assert said["never switched on"] == "machines with 3 licences, in all this time"

@@ -25,7 +25,7 @@ def mistakes(**changes: Any) -> list[str]:
     return list(map(str, caught.value.mistakes))
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
+def test_all_mistakes_are_reported_at_once_each_with_its_place() -> None:
     found = mistakes(
         days=-1,
         typo=1,
@@ -108,7 +108,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"start": datetime(1500, 1, 1)}, "start: the year 1500"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+def test_an_impossible_scenario_is_refused(changes: dict[str, Any], words: str) -> None:
     assert any(words in mistake for mistake in mistakes(**changes)), mistakes(**changes)
 
 
@@ -117,7 +117,7 @@ def test_a_machine_may_have_one_windows_and_several_office_products() -> None:
         machines=machines(products=["office ltsc professional plus 2021", "Visio LTSC Professional 2021", SERVER])
     ).groups
     assert group.products == (OFFICE, "Visio LTSC Professional 2021", SERVER)
-    # The mistake in a name is told, and no other is made of it.
+    # The wrong name is reported, and causes no further message.
     assert len(mistakes(machines=machines(products=[WINDOWS, "Windows 12", "Windows 12"]))) == 2
 
 
@@ -168,7 +168,7 @@ def _days(result: FleetResult) -> float:
     return (result.all_licensed_at - result.begins) / 86_400
 
 
-def test_the_text_of_a_ready_scenario_is_a_start_for_ones_own(tmp_path: Path) -> None:
+def test_the_text_of_a_ready_scenario_can_be_edited_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(ready_text("branch-of-24").replace("count = 24", "count = 25"))
     assert load(path).groups[0].count == 25
@@ -176,7 +176,7 @@ def test_the_text_of_a_ready_scenario_is_a_start_for_ones_own(tmp_path: Path) ->
         ready_text("nothing")
 
 
-def test_a_file_that_is_none_is_told_with_the_ready_ones(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_scenario_is_reported_with_the_ready_ones(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"no such file.*branch-of-24"):
         find_scenario(str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"

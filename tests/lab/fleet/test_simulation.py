@@ -1,4 +1,4 @@
-"""Timelines computed by hand, to the minute, and what must hold for any fleet."""
+"""Timelines computed by hand, to the minute, and invariants of any fleet."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_clones_count_as_one_until_they_are_generalised() -> None:
     result, attempts = run(scenario(days=10, machines=groups))
     assert result.counts["kms"]["Windows"][4 * 24] == 1
     assert {code for hour, code in attempts["PC-01"] if hour < 120} == {TOO_FEW}
-    # At that moment all ask again with CMIDs of their own; the clones' one CMID still counts, so the 24th is enough.
+    # At that moment all ask again with their own CMIDs; the clones' shared CMID still counts, so the 24th is enough.
     assert attempts["PC-23"][-2:] == [(120, TOO_FEW), (122, 0)]
     assert attempts["PC-24"][-1] == (120, 0)
     assert result.all_licensed_at == BEGINS + 122 * HOUR
@@ -149,7 +149,7 @@ def test_a_clock_that_is_five_hours_off_is_refused_until_it_is_right() -> None:
     assert result.counts["kms"]["Windows"][40] == 25
 
 
-def test_a_hosts_own_clock_matters_as_much() -> None:
+def test_a_wrong_host_clock_has_the_same_effect() -> None:
     result, _ = run(scenario(days=1, host=[{"name": "kms", "clock_error_minutes": 300}]))
     assert set(result.outcomes) == {WRONG_CLOCK}
 
@@ -170,7 +170,7 @@ def test_a_product_that_the_host_key_does_not_cover_is_refused_and_a_gateway_ask
     assert sum(behind.requests["gw"]) == sum(behind.requests["kms"]) == sum(behind.requests["other"])
 
 
-def test_a_gateway_is_as_good_as_away_when_all_its_hosts_are() -> None:
+def test_a_gateway_whose_hosts_are_all_away_counts_as_away() -> None:
     result, _ = run(
         scenario(
             days=2,
@@ -210,7 +210,7 @@ def test_a_host_set_by_hand_is_never_exchanged() -> None:
     assert set(result.outcomes) == {NO_HOST}
 
 
-def test_dns_that_changes_is_followed_and_dns_without_records_is_told() -> None:
+def test_changes_in_dns_are_followed_and_missing_records_reported() -> None:
     site = {"name": "site", "srv": [], "dns_changes": [{"day": 1, "srv": [{"host": "kms"}]}]}
     result, attempts = run(scenario(days=2, site=[site]))
     assert attempts["PC-01"][:13] == [*((2 * number, NO_NAME) for number in range(12)), (24, TOO_FEW)]
@@ -312,7 +312,7 @@ def fleets(draw: st.DrawFn, generalise: bool = True, chance: bool = True) -> Sce
     )
 
 
-# A fleet is a large example: a failing one is shown as it is, for making it smaller takes minutes.
+# A fleet is a large example: a failing one is not shrunk, which would take minutes.
 BRIEFLY = settings(
     max_examples=15,
     deadline=None,
@@ -323,7 +323,7 @@ BRIEFLY = settings(
 
 @given(fleets(generalise=False))
 @BRIEFLY
-def test_what_holds_for_every_attempt_of_any_fleet(given_scenario: Scenario) -> None:
+def test_invariants_of_every_attempt_of_any_fleet(given_scenario: Scenario) -> None:
     last: dict[object, tuple[float, float]] = {}
 
     def watch(member: Member, now: float, outcome: Outcome) -> None:
@@ -351,7 +351,7 @@ def test_what_holds_for_every_attempt_of_any_fleet(given_scenario: Scenario) -> 
 @given(fleets(chance=False))
 @BRIEFLY
 def test_passing_quickly_over_an_outage_changes_nothing(given_scenario: Scenario) -> None:
-    # Without chance, and with no two machines at the same phase: the order of simultaneous events is left open.
+    # Without randomness, and with no two machines in phase, since the order of simultaneous events is undefined.
     quick = report_document(Fleet(given_scenario).run())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(World, "next_change", lambda self, now: now)

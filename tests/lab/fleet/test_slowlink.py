@@ -17,7 +17,7 @@ from kmstwist.lab.fleet.slowlink import SlowLink
 
 
 class Talker(Protocol):
-    """Keeps what it hears."""
+    """Records what it receives."""
 
     def __init__(self) -> None:
         self.heard: list[bytes | str] = []
@@ -56,7 +56,7 @@ def connected(clock: Clock) -> tuple[Near, Deferred[Talker]]:
 
 
 def talking(connecting: Deferred[Talker]) -> tuple[Talker, ITransport]:
-    """The protocol that has connected, and what it talks through."""
+    """The connected protocol and its transport."""
     connected: list[Talker] = []
     connecting.addCallback(connected.append)
     [talker] = connected

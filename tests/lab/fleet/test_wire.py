@@ -22,7 +22,7 @@ from tests.reactors import in_place_of_one
 
 
 @ensureDeferred
-async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys(tmp_path: Path) -> None:
+async def test_an_answer_that_comes_after_its_machine_was_generalised_is_dropped(tmp_path: Path) -> None:
     clock, chance = Clock(), random.Random(8)
     clones = machines(count=1, cloned=True, generalise_on_day=2)
     wire = WireFleet(
@@ -48,13 +48,13 @@ async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys
     answer.callback(Answer(0, response.message))
     result = fleet.record.result(wire._scenario, fleet.members)
     assert result.outcomes == {}
-    # The machine asks again, as the one it is now.
+    # The machine asks again, with its new identity.
     clock.advance(1.0)
     assert len(under_way) == 2
     assert under_way[1][0] != message
 
 
-def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn_from_another(tmp_path: Path) -> None:
+def test_a_site_behind_a_slow_link_connects_later_without_delaying_another(tmp_path: Path) -> None:
     reactor = MemoryReactorClock()
     sites = [
         {"name": name, "srv": [{"host": "kms"}], "round_trip_seconds": far} for name, far in (("near", 0), ("far", 4))
@@ -70,7 +70,7 @@ def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn
     assert len(reactor.tcpClients) == 2 * AT_ONCE
 
 
-def test_a_server_that_does_not_come_back_is_told(tmp_path: Path) -> None:
+def test_a_server_that_does_not_come_back_is_reported(tmp_path: Path) -> None:
     reactor = MemoryReactorClock()
     wire = WireFleet(scenario(), in_place_of_one(reactor), 1.0, tmp_path, random.Random(8).randbytes)
     wire._send(lambda: fail(ProcessFailed("kms did not start: port 12345 is taken")))
@@ -83,7 +83,7 @@ def test_ports_are_below_those_of_outgoing_connections_and_all_different() -> No
     assert max(ports) < 32_000
 
 
-def test_pressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path: Path) -> None:
+def test_compressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path: Path) -> None:
     clock = Clock()
     away = [{"name": "kms", "outages": [{"from_day": 0, "days": 100}]}]
     spec = scenario(days=15, host=away, machines=machines(count=10))
@@ -110,7 +110,7 @@ def test_pressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path:
 
 
 @ensureDeferred
-async def test_a_count_is_told_with_the_name_of_the_host_that_counted(tmp_path: Path) -> None:
+async def test_a_count_is_reported_with_the_name_of_the_host_that_counted(tmp_path: Path) -> None:
     clock, chance = Clock(), random.Random(8)
     spec = scenario(
         days=10,

@@ -37,7 +37,7 @@ OFFICE = find("Office LTSC Professional Plus 2021")
 
 
 def result_of(coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
-    """The result of a coroutine that waits for nothing."""
+    """The result of a coroutine that never waits."""
     results: list[T] = []
     failures: list[Failure] = []
     Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
@@ -49,7 +49,7 @@ def result_of(coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
 
 @dataclass
 class Desk:
-    """Where an administrator of one machine sits."""
+    """An administrator's desk at one machine."""
 
     machine: Machine
     host: LabHost
@@ -87,7 +87,7 @@ class Desk:
         )
 
     def run(self, *words: str) -> Output:
-        """Run slmgr; all that it gave."""
+        """Run slmgr. Returns its whole output."""
         try:
             option, arguments, notes = slmgr_options.read(words)
             output = result_of(slmgr_client.run(self.session(), option, arguments))
@@ -99,24 +99,24 @@ class Desk:
             self._log()
 
     def slmgr(self, *words: str) -> list[str]:
-        """Run slmgr, which has to end with 0; the lines."""
+        """Run slmgr, which must exit with 0. Returns the lines."""
         output = self.run(*words)
         assert output.code == 0, output.lines
         return output.lines
 
     def fails(self, *words: str) -> int:
-        """Run slmgr, which has to fail; the code that it ends with."""
+        """Run slmgr, which must fail. Returns its exit status."""
         output = self.run(*words)
         assert output.code != 0, output.lines
         assert f"0x{output.code:08X}" in output.lines[-1]
         return output.code
 
     def ospp(self, *words: str) -> list[str]:
-        """Run ospp; the lines."""
+        """Run ospp. Returns the lines."""
         return self.office(*words).lines
 
     def office(self, *words: str) -> Output:
-        """Run ospp; all that it gave."""
+        """Run ospp. Returns its whole output."""
         try:
             option, value = ospp_options.read(words)
             output = result_of(ospp_client.run(self.session(), option, value))

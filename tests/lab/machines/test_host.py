@@ -111,7 +111,7 @@ def test_the_host_is_shown_line_for_line_as_a_kms_host_and_says_that_it_is_the_l
     assert brief[:5] == ["", *shown[2:4], *shown[9:11]]
 
 
-def test_offices_count_is_its_own(session: HostSession) -> None:
+def test_office_has_its_own_count(session: HostSession) -> None:
     assert "    Current count: 4" in slmgr(session, "/dlv", str(OFFICE_HOST_ID))
     counts = [line for line in slmgr(session, "/dli", "all") if "Current count" in line]
     assert counts == ["    Current count: 30", "    Current count: 4"]

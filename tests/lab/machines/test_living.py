@@ -18,7 +18,7 @@ HOURS_2: Any = pytest.approx(2 / 24)
 
 
 def lived(desk: Desk, days: float) -> list[list[tuple[float, int]]]:
-    """What the desk's machine did in this many days; its Windows and Office attempts as (day, code)."""
+    """Let the desk's machine live this many days. Returns its Windows and Office attempts as (day, code)."""
     attempts = result_of(live(desk.machine, days * DAY, desk.asking()))
     desk._log()
     codes = [(attempt.product, attempt.day, attempt.error.code if attempt.error else 0) for attempt in attempts]
@@ -33,7 +33,7 @@ def test_it_asks_every_two_hours_until_it_is_licensed_and_then_renews_every_seve
     assert desk.machine.licences[0].client.status is LicenseStatus.OOB_GRACE
     assert desk.machine.licences[0].client.minutes_left(START) == 15 * 1440
     assert desk.machine.licences[1].client.expires == START + 179 * DAY
-    # The days that it lived through are those before now.
+    # The days that it lived through lie before now.
     assert [event.at for event in desk.events[:2]] == [START - 15 * DAY] * 2
     assert desk.events[0].fields[4] == "2025/12/21 00:00"
 
@@ -56,7 +56,7 @@ def test_a_renewal_that_fails_is_tried_every_two_hours_and_the_licence_runs_out_
     assert lived(desk, 0.1)[0][-1][1] == 0
 
 
-def test_what_may_not_ask_is_not_asked_for_ever(desk: Desk) -> None:
+def test_an_attempt_that_cannot_succeed_is_made_once_only(desk: Desk) -> None:
     desk.slmgr("/act-type", "1")
     desk.ospp("/unpkey:6F7TH")
     windows, office = lived(desk, 10)
@@ -67,7 +67,7 @@ def test_what_may_not_ask_is_not_asked_for_ever(desk: Desk) -> None:
     assert desk.machine.licences[0].client.status is LicenseStatus.NOTIFICATION
 
 
-def test_events_that_were_there_are_as_much_older(desk: Desk, tmp_path: Path) -> None:
+def test_ageing_a_machine_ages_its_earlier_events_too(desk: Desk, tmp_path: Path) -> None:
     desk.fill(24)
     desk.slmgr("/ato")
     store = MachineStore(tmp_path / "machines.sqlite")

@@ -20,7 +20,7 @@ SERVER = HostPort("10.0.0.1", 53)
 
 
 class Dns:
-    """What DNS says: records, or a problem, for each domain; and which domains and servers were asked."""
+    """DNS's answers: records or a problem for each domain. Remembers which domains and servers were asked."""
 
     def __init__(self) -> None:
         self.says: dict[str, list[SrvRecord] | LookupProblem] = {}
@@ -60,7 +60,7 @@ def test_hosts_come_in_the_order_of_their_priority(desk: Desk, dns: Dns) -> None
     assert dns.asked == [(SERVER, "corp.example")]
 
 
-def test_a_target_of_a_dot_says_that_there_is_no_host(desk: Desk, dns: Dns) -> None:
+def test_a_target_of_a_dot_means_that_there_is_no_host(desk: Desk, dns: Dns) -> None:
     dns.says["corp.example"] = [SrvRecord(0, 0, 0, "")]
     with pytest.raises(LocateFailed, match=r'DNS says that corp\.example has no KMS host: .* is "\."') as caught:
         locate(desk)

@@ -35,7 +35,7 @@ def said(lines: list[str]) -> list[str]:
     return lines[2:-2]
 
 
-def test_every_option_of_ospp_is_there() -> None:
+def test_every_option_of_ospp_exists() -> None:
     of_the_tool = (
         "act inpkey unpkey inslic dstatus dstatusall dhistoryacterr dinstid actcid rearm ddescr dhistorykms dcmid "
         "sethst setprt remhst cachst actype skms-domain ckms-domain dtokils rtokil stokflag ctokflag dtokcerts tokact "
@@ -205,7 +205,7 @@ def test_keys_are_the_published_ones_of_the_installed_office(desk: Desk) -> None
     assert "The last 5 characters" in output.notes[0]
 
 
-def test_the_host_is_offices_own(desk: Desk) -> None:
+def test_office_has_its_own_host_setting(desk: Desk) -> None:
     assert said(desk.ospp("/sethst:KMS2.corp.example")) == said(desk.ospp("/setprt:1700")) == [APPLIED]
     desk.ospp("/act")
     desk.fails("/ato")
@@ -296,7 +296,7 @@ def test_a_licence_file_brings_office_products_only(desk: Desk, tmp_path: Path) 
     ]
 
 
-def test_office_s_own_licence_files_are_told_by_their_names(desk: Desk) -> None:
+def test_office_s_own_licence_files_are_recognised_by_their_names(desk: Desk) -> None:
     folder = r"..\root\Licenses16"
     for file in ("ProjectPro2021VL_KMS_Client_AE-ppd.xrm-ms", "ProjectPro2021VL_KMS_Client_AE-ul.xrm-ms"):
         assert said(desk.ospp(f"/inslic:{folder}\\{file}"))[1] == "Office license installed successfully."

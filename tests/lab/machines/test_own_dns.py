@@ -55,7 +55,7 @@ def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(
     assert f", kms.corp.test:{lab.port}, " in kmstwist("lab", "events", "PC1", state).stdout
     kmstwist("lab", "activate", f"--product={WINDOWS}", "--count=25", f"--port={lab.port}", state)
     assert "activated successfully" in slmgr("/ato")
-    # And the one that worked, which is asked without asking for the SRV record.
+    # The host that worked is asked again, without a lookup of the SRV record.
     slmgr("/skms-domain", "gone.test")
     assert "activated successfully" in slmgr("/ato")
 

@@ -18,7 +18,7 @@ from .conftest import DAY, START
 
 SAMPLES = Path(__file__).parent / "samples"
 MINUTE = 60
-#: What stands for values that are each machine's own.
+#: Placeholders for the values that differ between machines.
 VALUES = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<GUID>"),
     (re.compile(r"(PRODUCT ID|xtended PID): \S+"), r"\1: <ID>"),
@@ -33,7 +33,7 @@ VALUES = (
 
 
 def shape(lines: list[str]) -> list[str]:
-    """Lines with their own values taken out."""
+    """Lines with placeholders for the machine's own values."""
     shaped = []
     for line in lines:
         for pattern, stands in VALUES:
@@ -61,7 +61,7 @@ def of(desk: Desk) -> Callable[..., Desk]:
 
 
 def slmgr(desk: Desk, *words: str) -> list[str]:
-    # The script's one Echo ends the line once more.
+    # The script's single Echo adds one more line end.
     return [*desk.run(*words).lines, ""]
 
 
@@ -117,7 +117,7 @@ def test_vista_licensed_by_a_registered_host(of: Callable[..., Desk]) -> None:
     held_against("vista-dlv-licensed-registered", slmgr(desk, "/dlv"))
 
 
-def test_windows_7_tells_its_end(of: Callable[..., Desk]) -> None:
+def test_windows_7_shows_its_end(of: Callable[..., Desk]) -> None:
     desk = of("Windows 7 Enterprise")
     desk.slmgr("/ato")
     desk.now += MINUTE

@@ -31,7 +31,7 @@ NO_KEY = "Error: product key not found."
 UPDATE = "Please use slmgr.vbs /ato to activate and update KMS client information in order to update values."
 
 
-def test_every_option_of_slmgr_is_there() -> None:
+def test_every_option_of_slmgr_exists() -> None:
     of_the_tool = (
         "ipk ato dli dlv xpr cpky ilc rilc rearm rearm-app rearm-sku upk dti atp skms skms-domain ckms ckms-domain "
         "skhc ckhc sai sri sprt sdns cdns spri cpri act-type lil ril ltc fta ad-activation-online "
@@ -60,7 +60,7 @@ def test_a_line_that_slmgr_does_not_take_gets_the_usage_and_ends_with_1(
     assert note in "".join(output.notes)
 
 
-def test_an_argument_that_is_missing_is_told_above_the_usage(desk: Desk) -> None:
+def test_a_missing_argument_is_reported_above_the_usage(desk: Desk) -> None:
     for words, missing in (
         (("/ipk",), "ipk needs <Product Key>"),
         (("/skms",), "skms needs <Name[:Port] | : port>"),
@@ -220,7 +220,7 @@ def test_any_text_is_taken_for_a_host_and_fails_when_it_is_asked(desk: Desk) -> 
     assert "not a host name" in output.notes[0]
 
 
-def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk: Desk) -> None:
+def test_the_lookup_domain_is_shown_with_a_warning_if_a_host_is_set(desk: Desk) -> None:
     assert desk.slmgr("/skms-domain", "Other.Example.") == [
         "Key Management Service lookup domain set to Other.Example. successfully."
     ]
@@ -273,7 +273,7 @@ def test_an_invalid_domain_is_accepted_as_in_windows_and_noted_by_both_tools(des
     assert said in desk.office(f"/skms-domain:{text}").notes[0]
 
 
-def test_an_internationalised_domain_is_kept_as_dns_has_it(desk: Desk) -> None:
+def test_an_internationalised_domain_is_kept_in_its_dns_form(desk: Desk) -> None:
     windows, office = desk.machine.licences
     desk.slmgr("/skms-domain", "Bücher.example.")
     assert desk.machine.lookup_domain_of(windows) == "xn--bcher-kva.example"
@@ -330,7 +330,7 @@ def test_without_a_key_there_is_nothing_to_act_on(desk: Desk) -> None:
     assert "Installation ID: " in shown
 
 
-def test_xpr_tells_how_each_state_ends(desk: Desk) -> None:
+def test_xpr_says_how_each_state_ends(desk: Desk) -> None:
     desk.now = START + 3600
     assert desk.slmgr("/xpr") == [f"{NAME}:", "    Initial grace period ends 2/4/2026"]
     desk.fill(30)
@@ -351,7 +351,7 @@ def test_dates_are_those_of_the_machines_region(desk: Desk) -> None:
     assert "Trusted time: 1/5/2026 3:01:00 PM" in desk.slmgr("/dlv")
 
 
-def test_what_is_not_licensed_shows_no_kms_part(desk: Desk) -> None:
+def test_an_unlicensed_product_shows_no_kms_part(desk: Desk) -> None:
     for option in ("/dli", "/dlv"):
         shown = desk.slmgr(option)
         assert shown[-3:] == ["Configured Activation Type: All", UPDATE, ""]
@@ -407,7 +407,7 @@ def test_rearm_begins_grace_again_with_a_new_cmid_until_none_is_left(desk: Desk)
 
 
 @pytest.mark.parametrize(("product", "rearms"), [("Windows 8.1 Pro", 3), ("Windows Server 2016 Standard", 1001)])
-def test_how_often_windows_can_be_rearmed_is_its_own(product: str, rearms: int) -> None:
+def test_each_windows_has_its_own_number_of_rearms(product: str, rearms: int) -> None:
     machine = Machine("PC", activation_id(product), START)
     machine.add_product(find(product), START)
     assert machine.rearms_left == machine.licences[0].rearms_left == rearms

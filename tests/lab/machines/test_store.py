@@ -105,7 +105,7 @@ def test_a_machine_that_another_process_holds_is_waited_for(store: MachineStore,
         assert other.wait(PATIENCE) == 0
 
 
-def test_a_lock_that_cannot_be_made_is_told(store: MachineStore, tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_made_is_reported(store: MachineStore, tmp_path: Path) -> None:
     (tmp_path / "state" / "machines.lock").mkdir()
     with (
         pytest.raises(LabFileError, match=r"machines\.lock cannot be written \(Is a directory\)"),
@@ -144,14 +144,14 @@ def test_saving_again_adds_events_and_replaces_the_rest(store: MachineStore, des
     assert store.count() == 1
 
 
-def test_a_machine_has_a_name_of_its_own_in_any_case(store: MachineStore) -> None:
+def test_machine_names_are_unique_in_any_case(store: MachineStore) -> None:
     store.add(Machine("PC1", UUID(int=1), START))
     with pytest.raises(Refused, match="already"):
         store.add(Machine("pc1", UUID(int=2), START))
     assert [machine.cmid for machine in store.all()] == [UUID(int=1)]
 
 
-def test_a_machine_that_is_not_there_is_told(store: MachineStore) -> None:
+def test_a_missing_machine_is_reported(store: MachineStore) -> None:
     for act in (store.get, store.delete):
         with pytest.raises(Refused, match='no lab machine "PC9": kmstwist lab machine list'):
             act("PC9")
@@ -168,7 +168,7 @@ def test_a_deleted_machine_takes_everything_with_it(store: MachineStore, desk: D
     assert store.get("PC1").licences == []
 
 
-def test_a_file_that_is_none_is_told_with_the_cure(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_reported_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "machines.sqlite"
     path.write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(LabFileError, match="move it away"):

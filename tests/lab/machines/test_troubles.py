@@ -72,7 +72,7 @@ def test_the_hosts_refusal_is_in_the_log(desk: Desk) -> None:
     ("name", "said"),
     [("not-genuine", "within the non-genuine notification"), ("non-genuine-grace", "within the non-genuine grace")],
 )
-def test_what_is_not_genuine_stays_so_whatever_the_host_grants(desk: Desk, name: str, said: str) -> None:
+def test_a_copy_that_is_not_genuine_stays_so_whatever_the_host_grants(desk: Desk, name: str, said: str) -> None:
     windows = trouble(desk, name)
     before = windows.client.status, windows.client.expires
     desk.now += 60
