@@ -1,4 +1,4 @@
-"""Real servers that take messages: one for HTTP, one for mail."""
+"""Real servers that receive messages: one for HTTP, one for mail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE
 
 
 class Webhook:
-    """An HTTP server that keeps what is posted to it; it answers with `status`."""
+    """An HTTP server that records what is posted to it, and answers with `status`."""
 
     def __init__(self, port: int = 0) -> None:
         self.status = 200
@@ -36,7 +36,7 @@ class Webhook:
                 webhook.asked.release()
 
             def log_message(self, *args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
@@ -44,7 +44,7 @@ class Webhook:
         self._thread.start()
 
     def next(self) -> dict[str, Any]:
-        """The next message, waiting for it."""
+        """Wait for the next message."""
         return self.posted.get(timeout=PATIENCE)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Webhook:
 
 
 class MailServer:
-    """A mail server that keeps what it is given."""
+    """A mail server that keeps the messages it receives."""
 
     def __init__(self) -> None:
         self.received: queue.Queue[Any] = queue.Queue()
@@ -67,7 +67,7 @@ class MailServer:
         return "250 OK"
 
     def next(self) -> Any:
-        """The recipients and the message that comes next, waiting for it."""
+        """Wait for the next message. Returns its recipients and its text."""
         return self.received.get(timeout=PATIENCE)
 
     def close(self) -> None:

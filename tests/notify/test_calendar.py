@@ -23,7 +23,7 @@ MIDDAY = datetime(2026, 11, 26, 12)  # a Thursday
         (None, 3, False),
     ],
 )
-def test_quiet_hours_may_go_over_midnight(span: str | None, hour: int, quiet: bool) -> None:
+def test_quiet_hours_may_span_midnight(span: str | None, hour: int, quiet: bool) -> None:
     assert is_quiet(span, MIDDAY.replace(hour=hour)) is quiet
 
 

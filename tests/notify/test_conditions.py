@@ -1,4 +1,4 @@
-"""The conditions that follow from a snapshot and a count, and how they read."""
+"""The conditions that follow from a snapshot and a count, and their texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def keys(of: Snapshot) -> dict[Key, Topic]:
     return {each.key: each.topic for each in of_server(of)}
 
 
-def test_a_server_that_is_well_has_nothing_to_tell() -> None:
+def test_a_healthy_server_reports_nothing() -> None:
     assert keys(snapshot(UP)) == {}
 
 
@@ -55,7 +55,7 @@ def test_each_thing_has_a_topic_that_can_be_asked_for() -> None:
     assert set(NotifySettings().wanted) == set(Topic)
 
 
-def test_nothing_is_over_before_its_source_has_looked() -> None:
+def test_a_condition_is_not_over_before_its_source_has_looked() -> None:
     ill = snapshot(
         OTHER_DOWN,
         UP,
@@ -74,7 +74,7 @@ def test_nothing_is_over_before_its_source_has_looked() -> None:
 
 
 def ledger_of(*snapshots: Snapshot) -> list[str]:
-    """What is told of a server that stands like this, step by step: titles and texts."""
+    """The messages about a server in these states, step by step: titles and texts."""
     ledger, told = Ledger(0), []
     for at, each in enumerate(snapshots):
         changes = ledger.step(at * 3600.0, {one.key: one for one in of_server(each)}, server_looked(each))
@@ -107,7 +107,7 @@ def test_one_of_two_hosts_is_not_said_to_be_back_when_the_other_goes_too() -> No
     assert told[2].endswith("Still wrong:\nkms2 is down (timed out)")
 
 
-def test_counts_are_told_only_where_unknown_clients_make_no_difference() -> None:
+def test_counts_are_reported_only_if_unknown_clients_make_no_difference() -> None:
     low = Count("Windows", 25, 3, 24, 24)
     perhaps = Count("Windows", 25, 3, 26, 25)
     falling = Count("Office", 5, 6, 6, 4)
@@ -116,7 +116,7 @@ def test_counts_are_told_only_where_unknown_clients_make_no_difference() -> None
     assert [each.key for each in of_totals(Totals(0.0, counts=[falling]))] == [Key("count", "Office 5", "falling")]
 
 
-def test_a_week_and_a_day_without_a_success_is_told() -> None:
+def test_eight_days_without_a_success_are_reported() -> None:
     week = 7 * 86_400
     assert of_totals(Totals(2.0 * week, successes=[Success("kms1", "x", week)])) == []
     (told,) = of_totals(Totals(2.0 * week + 90_000, successes=[Success("kms1", "x", week)]))

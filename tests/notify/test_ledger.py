@@ -1,4 +1,4 @@
-"""Each thing is told once, when it has lasted, and once when it is over; over a restart too."""
+"""Each condition is reported once, when it has lasted, and once when it is over; across a restart too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def step(
     return ledger.step(now, {each.key: each for each in present}, looked, quiet=quiet)
 
 
-def test_what_lasts_is_told_once_and_its_end_once() -> None:
+def test_a_lasting_condition_is_reported_once_and_so_is_its_end() -> None:
     ledger = Ledger(300)
     assert not step(ledger, 0, DOWN)
     assert not step(ledger, 299, DOWN)
@@ -42,7 +42,7 @@ def test_what_lasts_is_told_once_and_its_end_once() -> None:
     assert not step(ledger, 7000)
 
 
-def test_what_passes_is_not_told() -> None:
+def test_a_brief_condition_is_not_reported() -> None:
     ledger = Ledger(300)
     step(ledger, 0, DOWN)
     assert not step(ledger, 200)
@@ -50,7 +50,7 @@ def test_what_passes_is_not_told() -> None:
     assert step(ledger, 610, DOWN)
 
 
-def test_what_comes_back_soon_was_never_over() -> None:
+def test_a_condition_that_soon_returns_was_never_over() -> None:
     ledger = Ledger(300)
     step(ledger, 0, DOWN)
     step(ledger, 300, DOWN)
@@ -74,7 +74,7 @@ def test_conditions_that_still_last_are_listed_with_a_change() -> None:
     assert step(ledger, 2, OTHER) == Changes([], [(DOWN, 0)], [OTHER])
 
 
-def test_nothing_is_over_if_its_source_has_not_looked() -> None:
+def test_a_condition_is_not_over_if_its_source_has_not_looked() -> None:
     ledger = Ledger(0)
     step(ledger, 0, DOWN)
     assert not step(ledger, 1, looked=lambda key: False)
@@ -84,7 +84,7 @@ def test_nothing_is_over_if_its_source_has_not_looked() -> None:
     assert ledger.conditions == {}
 
 
-def test_quiet_hours_are_quiet_and_what_still_holds_is_told_after_them() -> None:
+def test_quiet_hours_delay_what_still_holds_after_them() -> None:
     ledger = Ledger(0)
     assert not step(ledger, 0, DOWN, OTHER, quiet=True)
     assert not step(ledger, 1, DOWN, quiet=True)
@@ -112,7 +112,7 @@ def test_a_state_that_is_not_ours_is_refused(raw: dict[str, object]) -> None:
         Ledger.from_json(raw, 0)
 
 
-def test_a_machine_that_expires_is_told_once_and_again_if_it_comes_back() -> None:
+def test_an_expiring_machine_is_reported_once_and_again_if_it_returns() -> None:
     ledger = Ledger(0)
     assert ledger.newly_expiring(["pc1", "pc2"]) == ["pc1", "pc2"]
     assert ledger.newly_expiring(["pc1", "pc2", "pc3"]) == ["pc3"]
@@ -123,7 +123,7 @@ def test_a_machine_that_expires_is_told_once_and_again_if_it_comes_back() -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.booleans(), st.booleans()), max_size=40))
-def test_begin_and_end_are_told_in_turns_whatever_happens(steps: list[tuple[int, bool, bool]]) -> None:
+def test_beginnings_and_ends_alternate_whatever_happens(steps: list[tuple[int, bool, bool]]) -> None:
     ledger, now, told = Ledger(300), 0.0, []
     for after, there, quiet in steps:
         now += after

@@ -1,4 +1,4 @@
-"""What cannot be sent is tried again, later and later, in its order, and is given up at last."""
+"""Messages that cannot be sent are tried again in order, at growing intervals, and dropped in the end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_target_that_fails_waits_longer_each_time_and_holds_up_no_other() -> N
         now += wait
     assert waits[:3] == [FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
     assert waits[-1] == LONGEST_S
-    # The other one's turn comes while this one waits.
+    # The other is due while this one waits.
     due = box.next(now - 1, ["a", "b"])
     assert due is not None
     assert due[1] == "b"
@@ -57,7 +57,7 @@ def test_a_later_message_does_not_overtake() -> None:
     assert again[0].text == ONE
 
 
-def test_after_three_days_it_is_given_up() -> None:
+def test_after_three_days_a_message_is_dropped() -> None:
     box = Outbox()
     box.put(ONE, ["a"], 0)
     due = box.next(0, ["a"])
@@ -67,7 +67,7 @@ def test_after_three_days_it_is_given_up() -> None:
     assert box.letters == []
 
 
-def test_too_many_are_not_kept() -> None:
+def test_the_number_of_waiting_messages_is_bounded() -> None:
     box = Outbox()
     for number in range(WAITING):
         assert box.put(Text(str(number), ""), ["a"], number) == []
@@ -94,7 +94,7 @@ def test_a_target_that_is_gone_is_forgotten() -> None:
 
 
 @given(st.lists(st.sampled_from(["put", "sent", "failed", "wait"]), max_size=40))
-def test_what_waits_outlives_a_restart(does: list[str]) -> None:
+def test_waiting_messages_survive_a_restart(does: list[str]) -> None:
     box, now = Outbox(), 0.0
     for what in does:
         due = box.next(now, ["a", "b"])

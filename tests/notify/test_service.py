@@ -1,4 +1,4 @@
-"""The service over time: what it sends, to whom, when it tries again, what it keeps. Time is a clock's."""
+"""The service over time: what it sends, to whom, when it tries again, what it keeps. The clock is the test's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOUR = 3600.0
 
 
 class Site:
-    """A service with everything around it, and what its one target got."""
+    """A service with everything around it, and what its one target received."""
 
     def __init__(self, folder: Path, store: Callable[[], Engine] | None = None, **settings: Any) -> None:
         self.clock = Clock()
@@ -93,7 +93,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.service.stopService()
 
 
-def test_a_host_that_stops_is_told_and_that_it_is_over(site: Site) -> None:
+def test_a_host_that_stops_is_reported_and_its_return_too(site: Site) -> None:
     site.state = "down"
     site.pass_time(60)
     site.state = "up"
@@ -101,7 +101,7 @@ def test_a_host_that_stops_is_told_and_that_it_is_over(site: Site) -> None:
     assert site.titles == ["no KMS host answers: kms1 is down", "resolved: no KMS host answers: kms1 is down"]
 
 
-def test_what_could_not_be_sent_is_tried_again_and_outlives_a_restart(site: Site) -> None:
+def test_unsent_messages_are_tried_again_and_survive_a_restart(site: Site) -> None:
     site.broken, site.state = "nobody there", "down"
     site.pass_time(EVERY)
     site.restart()
@@ -124,7 +124,7 @@ def test_a_target_that_takes_its_time_holds_up_no_look(site: Site) -> None:
     assert len(site.got) == 2
 
 
-def test_what_is_kept_is_for_our_user_alone(site: Site) -> None:
+def test_the_state_file_is_readable_by_our_user_only(site: Site) -> None:
     site.state = "down"
     site.pass_time(EVERY)
     assert stat.S_IMODE((site.folder / FILE_NAME).stat().st_mode) == 0o600
@@ -168,7 +168,7 @@ def test_in_quiet_hours_nothing_is_sent(tmp_path: Path) -> None:
     site.service.stopService()
 
 
-def test_only_what_is_asked_for_is_told(tmp_path: Path) -> None:
+def test_only_the_chosen_topics_are_reported(tmp_path: Path) -> None:
     site = Site(tmp_path, topics=("audit",))
     site.service.startService()
     site.state = "down"
@@ -188,7 +188,7 @@ def at(days_ago: float) -> int:
     return int(BEGIN * 1000 - days_ago * DAY)
 
 
-def test_a_machine_that_expires_is_told_once(tmp_path: Path, store: Engine) -> None:
+def test_an_expiring_machine_is_reported_once(tmp_path: Path, store: Engine) -> None:
     insert_batch(store, [known(at(175), "pc1"), known(at(172.9), "pc2", "10.0.0.8")])
     site = Site(tmp_path, lambda: store, topics=("expiring",))
     site.service.startService()

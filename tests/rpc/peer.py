@@ -40,7 +40,7 @@ def make_server(**limits: int) -> RpcServer:
 
 
 def split(data: bytes) -> list[bytes]:
-    """Bytes that are whole PDUs, one by one."""
+    """The PDUs of these bytes, which must be whole."""
     pieces = []
     while data:
         size = int.from_bytes(data[8:10], "little")
@@ -50,7 +50,7 @@ def split(data: bytes) -> list[bytes]:
 
 
 class BindFields(TypedDict, total=False):
-    """What a bind says beside its contexts."""
+    """What a bind says in addition to its contexts."""
 
     flags: int
     max_xmit_frag: int
@@ -79,7 +79,7 @@ class Peer:
         return self.receive()
 
     def send(self, *pdus: Pdu, little_endian: bool = True) -> list[Pdu]:
-        """Send these at once; what was answered."""
+        """Send these at once. Returns the answers."""
         return self.send_bytes(b"".join(encode(pdu, little_endian=little_endian) for pdu in pdus))
 
     def receive(self) -> list[Pdu]:
@@ -104,21 +104,21 @@ class Peer:
 
     @property
     def ended(self) -> Ended | None:
-        """The end, if it has come; there is never more than one."""
+        """The association's end, if it has come; there is never more than one."""
         ends = [event for event in self.events if type(event) is Ended]
         assert len(ends) <= 1
         return ends[0] if ends else None
 
     @property
     def refusals(self) -> list[Refused]:
-        """All that has happened, which was refusals."""
+        """All events so far; fails if any is not a refusal."""
         refusals = [event for event in self.events if type(event) is Refused]
         assert refusals == self.events
         return refusals
 
     @property
     def end(self) -> Ended:
-        """The end, which has come."""
+        """The association's end; fails if it has not come."""
         assert self.ended is not None
         return self.ended
 

@@ -74,7 +74,7 @@ def requests(draw: st.DrawFn, little_endian: bool = True) -> Request:
 
 
 def pdus(little_endian: bool = True) -> st.SearchStrategy:
-    """Any PDU of a type that connections carry; those with a stub say that it is in this byte order."""
+    """Any PDU of a type used on connections; the byte order is that of its stub, if it has one."""
     order = st.just(little_endian)
     versions = st.lists(st.tuples(u8, u8), max_size=4).map(tuple)
     return st.one_of(

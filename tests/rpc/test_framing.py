@@ -41,7 +41,7 @@ def test_what_is_held_is_one_incomplete_fragment() -> None:
     reader.feed(data)
     assert len(read_all(reader)) == 100
     assert reader.pending == 523
-    # Nor is the read that it came in kept behind it: a thousand idle connections would hold a thousand reads.
+    # It must not keep the read that it came in alive: a thousand idle connections would hold a thousand reads.
     assert len(reader.data) == 523
 
 

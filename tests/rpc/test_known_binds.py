@@ -1,4 +1,4 @@
-"""Binds that a server acknowledged before: whoever sends the same again gets the same, in a group of its own."""
+"""Binds that a server acknowledged before: the same bind gets the same answer, in a new group."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONTEXTS = st.lists(
 
 
 def answer_to(server: RpcServer, data: Sequence[bytes]) -> tuple[ServerAssociation, bytes, list[object]]:
-    """What a new association answers to bytes that come in these pieces, and its events."""
+    """A new association's answers to bytes in these pieces, and its events."""
     association = ServerAssociation(server, "1688", "10.0.0.7")
     events: list[object] = []
     for piece in data:

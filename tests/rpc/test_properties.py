@@ -156,7 +156,7 @@ def test_an_endless_stream_of_one_byte_is_not_kept(byte: int) -> None:
 
 
 def test_a_fragment_a_byte_costs_a_byte() -> None:
-    """A stub in the smallest fragments there are is held as bytes, not as an object for each."""
+    """A stub in the smallest possible fragments is held as bytes, not as one object per fragment."""
     from kmstwist.rpc import FIRST_FRAG, Request
 
     association = ServerAssociation(make_server(), "1688")
@@ -171,5 +171,5 @@ def test_a_fragment_a_byte_costs_a_byte() -> None:
     finally:
         tracemalloc.stop()
     assert association.buffered == 1000
-    # An object for each would be some 100 bytes.
+    # One object per fragment would take some 100 bytes.
     assert kept < 20_000

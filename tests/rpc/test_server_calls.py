@@ -467,5 +467,5 @@ def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes: list[int]) 
 def test_a_statistics_answer_is_this() -> None:
     peer = bound_peer()
     [answer] = of_kind(Response, peer.send(Request(2, 1, 1, struct.pack("<I", 4))))
-    # The question itself is counted; its answer is not yet.
+    # The question is counted already, its answer is not.
     assert answer.stub == struct.pack("<IIIIIII", 4, 4, 1, 0, 2, 1, 0)

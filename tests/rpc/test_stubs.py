@@ -1,7 +1,7 @@
 """The stubs of RequestActivation and of the management interface, in NDR32 and NDR64.
 
 Checked against bytes written by hand from C706 chapter 14 and [MS-RPCE] 2.2.5 (counts and pointers of 8 bytes, aligned
-to 8), and against impacket's NDR, which nobody here wrote.
+to 8), and against impacket's NDR, an independent implementation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.rpc import Interface, StubError, StubReader, StubWriter, SyntaxId, mgmt
 
 OTHER = SyntaxId.make("12345678-1234-abcd-ef00-0123456789ab", 3)
-#: The management interface is not told.
+#: The management interface does not list itself.
 INTERFACES = (Interface(KMS_INTERFACE, 1), Interface(OTHER, 2), mgmt.MANAGEMENT)
 messages = st.binary(min_size=1, max_size=300)
 

@@ -1,8 +1,8 @@
 """Unusual conversations, byte for byte, with the answers of Windows and Samba.
 
-Each was found by holding conversations made from seeds with kmstwist and with Samba in step. R is
-`samba.tests.dcerpc.raw_protocol`, which Samba runs against Windows too; what it says of authenticated connections,
-Samba's shared code does for the others as well.
+Each was found by holding generated conversations with kmstwist and with Samba, and comparing the answers. R is
+`samba.tests.dcerpc.raw_protocol`, which Samba runs against Windows too; what it says of authenticated connections
+holds for the others as well, since Samba's code for both is the same.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def test_a_bind_without_contexts_is_refused_as_the_newest_windows_does_or_as_an_
         assert Conversation(empty, server=older).answers[0][16:18] == b"\0\0"
 
 
-# Found in the same way since.
+# Found later in the same way.
 
 
 def test_a_further_fragment_in_another_byte_order_is_a_fault_of_its_call() -> None:

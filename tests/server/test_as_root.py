@@ -11,7 +11,7 @@ from tests.system.running import Server
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be it for good")
-def test_a_server_that_is_root_for_good_warns_once(tmp_path: Path) -> None:
+def test_a_server_that_stays_root_warns_once(tmp_path: Path) -> None:
     with Server(tmp_path / "state") as server:
         server.stop()
         said = [line for line in server.lines if " as-root " in line]

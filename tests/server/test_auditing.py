@@ -1,4 +1,4 @@
-"""The audit's service follows what the configuration says about it."""
+"""The audit's service follows the configuration."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_option_of_the_audit_reaches_its_service(tmp_path: Path) -> None:
     )
 
 
-def test_an_audit_that_is_off_is_none(tmp_path: Path) -> None:
+def test_an_audit_that_is_off_has_no_service(tmp_path: Path) -> None:
     file = tmp_path / "kmstwist.toml"
     file.write_text("[audit]\nenabled = false\n")
     assert make_audit(load(file).config.audit, tmp_path, reactor, lab=False) is None

@@ -1,4 +1,4 @@
-"""A server that is about to go says so first, in virtual time."""
+"""A server that is about to stop announces it first, in virtual time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_pause_after_something_that_is_not_a_number_is_refused(after: object) 
     assert clock.getDelayedCalls() == []
 
 
-def test_a_pause_after_a_while_is_told_at_once_and_comes_then() -> None:
+def test_a_delayed_pause_is_announced_at_once_and_comes_on_time() -> None:
     clock, admission, does = commands()
     assert does.pause({"after": 10}) == {"paused": False, "not_kept": ""}
     assert (admission.leaving, admission.paused) == (True, False)
@@ -46,7 +46,7 @@ def test_a_pause_after_a_while_is_told_at_once_and_comes_then() -> None:
     assert (admission.leaving, admission.paused) == (False, True)
 
 
-def test_a_resume_takes_a_pause_back_that_has_not_come() -> None:
+def test_a_resume_cancels_a_pending_pause() -> None:
     clock, admission, does = commands()
     does.pause({"after": 10})
     does.resume({})
@@ -65,7 +65,7 @@ def test_a_second_pause_counts_in_place_of_the_first() -> None:
     assert not clock.getDelayedCalls()
 
 
-def test_who_is_paused_already_stays_so() -> None:
+def test_a_paused_server_stays_paused() -> None:
     _, admission, does = commands()
     does.pause({})
     assert does.pause({"after": 10})["paused"] is True
@@ -73,10 +73,10 @@ def test_who_is_paused_already_stays_so() -> None:
 
 
 @pytest.mark.parametrize(("away", "remaining"), [(4, 6.0), (10, 0.0), (-7200, 3600.0)])
-def test_a_pause_that_has_not_come_is_taken_over_by_who_starts_meanwhile(
+def test_a_pending_pause_is_taken_over_by_a_process_that_starts_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int, remaining: float
 ) -> None:
-    """A worker in place of one that died, or the server after a restart; also with a clock that was set back."""
+    """A worker that replaces a dead one, or the server after a restart; also with a clock that was set back."""
     moment = 1_700_000_000.0
     monkeypatch.setattr(commands_module, "now", lambda: moment)
     _, _, first = commands()
@@ -113,7 +113,7 @@ def test_a_stop_waits_its_seconds_after_it_has_said_that_it_goes() -> None:
     assert stopped.called
 
 
-def test_with_nobody_to_wait_for_it_stops_at_once() -> None:
+def test_without_clients_to_wait_for_it_stops_at_once() -> None:
     said = list[str]()
     assert LameDuck(0, lambda: said.append("leaving"), Clock()).stopService() is None
     assert said == []

@@ -1,4 +1,4 @@
-"""What is switched by hand outlives a restart."""
+"""Switches set by hand survive a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user that twistd is to become: in place of twistd's traceback there is a sentence, before anything is made."""
+"""The user that twistd should become: an unknown one is refused in a sentence, before anything is made."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def test_a_user_that_the_system_does_not_know_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("asked", [{}, {"uid": None, "gid": None}, {"uid": 0}, {"uid": 0, "gid": 123456}])
-def test_whom_twistd_can_become_is_not(asked: dict[str, int]) -> None:
+def test_a_user_that_twistd_can_become_is_accepted(asked: dict[str, int]) -> None:
     assert fault_of_identity(asked) is None

@@ -24,7 +24,7 @@ class Server(running.Server):
     _next_line = 0
 
     def conversation(self, **fields: object) -> Line:
-        """The next line of a conversation with these fields, after the one returned before; waited for."""
+        """Wait for the next line of a conversation with these fields, after the one returned last."""
         while True:
             while self._next_line < len(self.lines):
                 line = read_line(self.lines[self._next_line])
@@ -48,7 +48,7 @@ class Server(running.Server):
         return LabKey.load(self.key)
 
     def end(self) -> None:
-        """End the process as a service manager does; it must stop in order, and have logged no defect.
+        """Stop the process as a service manager does; it must shut down cleanly and have logged no defect.
 
         twistd ends itself with the signal it was sent once everything has stopped, so that may be its status.
         """
@@ -59,7 +59,7 @@ class Server(running.Server):
 
 
 def read_line(text: str) -> Line:
-    """A log line; an empty one for what is not JSON, as a traceback is not."""
+    """A log line; an empty one for text that is not JSON, such as a traceback."""
     line: Line = json.loads(text) if text.startswith("{") else {}
     return line
 

@@ -1,7 +1,7 @@
 """Processes of the program that need not load it again: each is forked from one that has (`tests.system.zygote`).
 
-They are processes of their own in all that is looked at here: arguments, environment, folder, streams, signals, status.
-What is about the start itself, or tells an environment to Python, starts a program as everybody does.
+They are separate processes in all that the tests examine: arguments, environment, folder, streams, signals, status.
+Tests of the start itself, and those that set Python's own environment variables, start a program as everybody does.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pathlib import Path
 from tests.system.zygote import NUMBER
 
 _HERE = Path(__file__)
-#: The programs that it is, of the environment that the tests run in.
+#: The programs that can be forked, from the environment that the tests run in.
 _PROGRAMS = [str(Path(sys.executable).with_name(name)) for name in ("twistd", "kmstwist")]
-#: What Python or the loader reads at the start only.
+#: Variables that Python or the loader reads only at the start.
 _AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC", "COVERAGE")
 
 
 class _Zygote:
-    """The process that the others are forked from; started when it is asked for first."""
+    """The process that the others are forked from; started at its first use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class _Zygote:
         self._as_started: dict[str, str] = {}
 
     def fits(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Whether what is forked would be as this command with this environment."""
+        """Whether a forked process would behave as this command in this environment."""
         started = self._as_started if self._control is not None else _at_start(os.environ)
         return command[0] in _PROGRAMS and _at_start(environment) == started
 
@@ -50,7 +50,7 @@ class _Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._as_started = _at_start(os.environ)
         with theirs:
-            # The long word is room for the command lines of those that are forked.
+            # The long word makes room for the command lines of the forked processes.
             command = [sys.executable, str(_HERE.with_name("zygote.py")), "-" * 4000]
             process = subprocess.Popen(command, stdin=theirs.fileno(), cwd=_HERE.parents[2])
 
@@ -70,7 +70,7 @@ _ZYGOTE = _Zygote()
 
 
 class Forked:
-    """What `subprocess.Popen` is to a process that was started; its standard input is empty."""
+    """A forked process, used like `subprocess.Popen`; its standard input is empty."""
 
     def __init__(
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], out: int, err: int
@@ -102,7 +102,7 @@ class Forked:
         return self._wait(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status, waiting for it."""
+        """Wait for the exit status."""
         status = self._wait(timeout)
         if status is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
@@ -130,7 +130,7 @@ class Forked:
 def start(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], out: int, err: int
 ) -> Forked | subprocess.Popen[bytes]:
-    """A process that runs this command: forked where it can be, else started as everybody does."""
+    """A process that runs this command: forked if possible, otherwise started as everybody does."""
     if _ZYGOTE.fits(command, environment):
         return Forked(command, folder, environment, out, err)
     return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)

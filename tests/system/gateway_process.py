@@ -31,12 +31,12 @@ from tests.waiting import PATIENCE
 
 WINDOWS = "Windows 11 / 10 Enterprise"
 OFFICE = "Office LTSC Professional Plus 2021"
-#: Where a test holds a call back: a slow machine must not be what ends it.
+#: For tests that hold a call back, so that no slow machine ends it.
 PATIENT = f"[gateway]\ndeadline = {PATIENCE - 1:g}\nattempt_timeout = {PATIENCE - 1:g}\n"
 
 
 def start_lab(folder: Path, name: str, *options: str, key_of: Server | None = None, port: int | None = None) -> Server:
-    """A lab as a process of its own; with `key_of` it has that lab's key, as several hosts of one site would."""
+    """A lab in a separate process; with `key_of` it has that lab's key, as several hosts of one site would."""
     state = folder / name
     if key_of is not None and not state.exists():
         state.mkdir(mode=0o700)
@@ -57,7 +57,7 @@ def upstream(port: int, name: str, priority: int = 0) -> str:
 
 
 async def control(server: Server, command: str, **arguments: Any) -> dict[str, Any]:
-    """Send a running server a command; again where a worker could not hear it yet, as one that starts slowly cannot."""
+    """Send a running server a command; repeat it if a worker was starting too slowly to receive it."""
     path = socket_path(server.state_dir, server.port)
     give_up = reactor.seconds() + PATIENCE
     while True:
@@ -71,7 +71,7 @@ async def control(server: Server, command: str, **arguments: Any) -> dict[str, A
 
 
 async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
-    """Ask for the upstreams until they are as wanted; each question takes its own time, so nothing sleeps."""
+    """Ask for the upstreams until they are as wanted. Each question takes time, so there is no sleep."""
     give_up = reactor.seconds() + PATIENCE
     while True:
         found = {one["name"]: one for one in (await control(server, "upstreams"))["upstreams"]}
@@ -81,7 +81,7 @@ async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool
 
 
 async def until_nobody_is_connected(server: Server) -> None:
-    """Ask until every client's connection is gone, as the server counts them."""
+    """Ask until the server counts no client's connection."""
     give_up = reactor.seconds() + PATIENCE
     while (status := await control(server, "status"))["counted"]:
         assert reactor.seconds() < give_up, status
@@ -94,7 +94,7 @@ def at_rest(found: dict[str, dict[str, Any]]) -> bool:
 
 @dataclass
 class Visit:
-    """One client's visit: its HRESULT or what it failed with, and how many seconds it took."""
+    """One client's visit: its HRESULT or its error, and how many seconds it took."""
 
     hresult: int | None = None
     error: UpstreamError | None = None
@@ -137,7 +137,7 @@ class Crowd:
         )
         try:
             hresult, message = await one_call(endpoint, client.seal_request(cipher, begun))
-            # The client's own check: the answer is to its request, and from a host of its key.
+            # The client's own check: the answer belongs to its request and comes from a host with its key.
             visit.hresult = hresult
             outcome = client.process_message(cipher, hresult, message, reactor.seconds())
             visit.detail = "" if outcome.count or hresult else outcome.detail
@@ -169,7 +169,7 @@ async def ask_once(server: Server, message: bytes = b"\0\0\6\0" + bytes(256), ad
 
 
 async def bound_client(server: Server) -> RpcConnection:
-    """A client that has bound and not yet asked."""
+    """A client that has bound but not yet asked."""
     return await connect(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", server.port, timeout=PATIENCE), PATIENCE)
 
 
@@ -193,7 +193,7 @@ class OddHost(Factory):
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """How many connections are open."""
         return len(self.protocols) - self.lost
 
     def buildProtocol(self, addr: Any) -> OddProtocol:
@@ -239,7 +239,7 @@ class OddProtocol(Protocol):
         self.flush()
 
     def raw_answer(self, call: Any, response: bytes, call_id: int | None = None) -> bytes:
-        """The bytes of an answer, under another call id if one is given."""
+        """An answer's bytes, with another call id if one is given."""
         stub = interface.encode_response(0, response, ndr64=call.ndr64)
         return encode(Response(call.call_id if call_id is None else call_id, call.context_id, stub, len(stub)))
 

@@ -20,7 +20,7 @@ from tests.system.forked import start
 from tests.waiting import PATIENCE
 
 BIN = Path(sys.executable).parent
-#: Output as wide as here and without colours, wherever the tests run.
+#: Output of this width and without colours, wherever the tests run.
 _PLAIN = {"COLUMNS": "120", "NO_COLOR": "1"}
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
@@ -31,7 +31,7 @@ def fields(line: str) -> dict[str, str]:
 
 
 class Server:
-    """`twistd -n kms` as a process of its own; ready when it has said that it listens."""
+    """`twistd -n kms` in a separate process; ready when its log says that it listens."""
 
     def __init__(self, state_dir: Path, *options: str, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -51,7 +51,7 @@ class Server:
         try:
             self.wait_for(r'[ "]listening[ "]')
         except BaseException:
-            # Nobody has this object to end the process by.
+            # The caller did not get this object, so it cannot end the process.
             self.process.kill()
             self.process.wait(PATIENCE)
             raise
@@ -63,7 +63,7 @@ class Server:
         self._new.put(None)
 
     def wait_for(self, pattern: str, times: int = 1) -> str:
-        """The log line in which `pattern` is found for the `times`-th time, waiting for it."""
+        """Wait for the log line in which `pattern` is found for the `times`-th time."""
         found = 0
         for line in self.lines:
             found += bool(re.search(pattern, line))
@@ -86,7 +86,7 @@ class Server:
             raise AssertionError(f"the server does not say {pattern!r}:\n" + "\n".join(self.lines)) from None
 
     def conversations(self, number: int) -> list[dict[str, str]]:
-        """The fields of the first `number` conversation lines, waiting for them."""
+        """Wait for the first `number` conversation lines. Returns their fields."""
         self.wait_for(r" conversation ", number)
         return [fields(line) for line in self.lines if " conversation " in line][:number]
 
@@ -106,7 +106,7 @@ class Server:
         self.process.wait(PATIENCE)
 
     def stop(self) -> int:
-        """End the process in order; its exit status."""
+        """Stop the process cleanly. Returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(PATIENCE)
@@ -114,7 +114,7 @@ class Server:
         return status
 
     def read_to_end(self) -> None:
-        """Read the lines that an ended process, and its workers, have left."""
+        """Read the remaining lines of an ended process and its workers."""
         self._reader.join(PATIENCE)
         while (line := self._new.get(timeout=PATIENCE)) is not None:
             self.lines.append(line)

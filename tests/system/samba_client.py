@@ -36,7 +36,7 @@ answers = {
 # Samba's IDL makes one structure of inq_stats' two outputs, which is the same in NDR32 alone.
 if "ndr64" not in sys.argv[1]:
     answers["statistics"] = list(server.inq_stats(4, 0).statistics)
-# An interface of which Samba has no IDL: the response's bytes, six integers of 32 bits.
+# Samba has no IDL for this interface: the response's bytes are six integers of 32 bits.
 reach = base.ClientConnection(sys.argv[1], ("0521e8d2-3ca9-40cc-874f-bf49d775097e", 1), LoadParm(), nobody)
 answers["reach"] = reach.request(0, b"").hex()
 print(json.dumps(answers))

@@ -38,7 +38,7 @@ NETLOGON_OPERATION, INQ_STATS = 4, 1
 
 
 class OurPort:
-    """Puts the server's port wherever the suite has 135."""
+    """Replaces the suite's port 135 by the server's."""
 
     def __get__(self, instance: object, owner: type | None = None) -> str:
         return PORT

@@ -60,7 +60,7 @@ def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
         assert kmstwist(*common, "--count", "26").returncode == 0
         with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as scanner:
             scanner.sendall(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n")
-            # It is told that this is RPC, and then that nobody goes on listening.
+            # It is told that this is RPC; then the connection is closed.
             with scanner.makefile("rb") as stream:
                 assert stream.read()[:3] == b"\x05\x00\x0d"
         server.wait_for("rpc-not-rpc")
@@ -81,7 +81,7 @@ def test_a_store_that_is_not_a_database_gives_one_clear_sentence(tmp_path: Path)
     assert "Traceback" not in result.stderr
 
 
-def test_a_central_store_that_is_none_is_one_clear_sentence_without_its_password(tmp_path: Path) -> None:
+def test_a_wrong_central_store_is_one_clear_sentence_without_its_password(tmp_path: Path) -> None:
     (tmp_path / "kmstwist.toml").write_text('[audit]\nforward_to = "postgresql://u:se@cret@h:port/db"\n')
     daemon = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--config={tmp_path / 'kmstwist.toml'}", "--port=0"]
     result = run([*daemon, f"--state-dir={tmp_path / 'state'}"])

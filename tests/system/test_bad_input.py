@@ -1,4 +1,4 @@
-"""No input on its port may trouble a server: a well-behaved client is served all the while."""
+"""No input on its port may disturb a server: a well-behaved client is served throughout."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def good_client(lab: Server) -> Iterator[GoodClient]:
 
 
 def answers(connection: socket.socket, last: type | None = None) -> list[Pdu]:
-    """What the server sends: until the first answer of type `last`, or until it closes where there is no such type."""
+    """What the server sends until the first answer of type `last`, or until it closes if `last` is None."""
     pdus: list[Pdu] = []
     with connection.makefile("rb") as stream:
         while header := stream.read(16):
@@ -199,7 +199,7 @@ def answers(connection: socket.socket, last: type | None = None) -> list[Pdu]:
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Whether nothing more has come from the server, not even its end of the connection."""
+    """Whether nothing more has come from the server, not even a close."""
     connection.setblocking(False)
     try:
         connection.recv(1)
@@ -216,7 +216,7 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(
     connection = lab.connect()
     connection.sendall(case.data)
     pdus = answers(connection, case.answer[0] if case.answer and not case.closes else None)
-    # By then the server has done all that it does about the bad one.
+    # By then the server has finished with the bad one.
     good_client.is_served()
 
     assert case.closes or is_open(connection)
@@ -271,7 +271,7 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     connections = 10_000 if hard >= 12_000 else 2_000
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Longer than this process may be held up between a connection and what it sends there.
+    # Longer than this process may be delayed between connecting and sending.
     server = start_server("--idle-timeout=6")
     before = server.rss()
     sockets, good_clients = [], []
@@ -298,12 +298,12 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
             client.socket.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     server.end()
-    # The good clients' lines tell of their calls.
+    # The good clients' lines report their calls.
     reasons = Counter(line["reason"] for line in server.all_conversations() if line["result"] == "none")
     assert reasons == {"client-idle": connections // 2, "client-slow": connections // 2}
 
 
-def test_a_client_that_never_reads_is_not_served_without_end(start_server: StartServer) -> None:
+def test_a_client_that_never_reads_is_cut_off(start_server: StartServer) -> None:
     server = start_server("--idle-timeout=2")
     before = server.rss()
     ask = encode(Request(2, 1, INQ_IF_IDS, b"", 0))

@@ -27,13 +27,13 @@ PLAIN = {"LD_PRELOAD": ""}
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The host behind the gateway, whose clock is let alone."""
+    """The host behind the gateway, whose clock is not changed."""
     with Server(tmp_path_factory.mktemp("lab") / "state") as server:
         yield server
 
 
 class Clock:
-    """What libfaketime adds to the wall clock; it looks into a file each time."""
+    """What libfaketime adds to the wall clock; it reads a file each time."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -77,7 +77,7 @@ def test_a_clock_that_is_set_under_a_running_gateway_holds_no_client_up_and_cuts
                 env=PLAIN,
             )
             assert asked.returncode == 0, asked.stdout + asked.stderr
-            # Clients that were connected before still are.
+            # Clients that were connected before are still connected.
             bound.sendall(REQUEST)
             assert receive_pdu(bound)
             # A deadline that was set before holds, and so do those set after it.

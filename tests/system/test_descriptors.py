@@ -47,7 +47,7 @@ def test_idle_web_connections_and_silent_clients_leave_room_for_clients(server: 
         for _ in range(2 * FILES):
             held.enter_context(socket.create_connection(("127.0.0.1", web), timeout=PATIENCE))
         assert kmstwist(*activate, product).returncode == 0
-        # And where clients hold all that they may: those beyond are cut, and the site is still there.
+        # When clients hold all that they may, further ones are cut, and the site still answers.
         clients = [
             held.enter_context(socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE))
             for _ in range(room + 20)
@@ -67,7 +67,7 @@ def balancer(web: int) -> HTTPConnection:
 
 
 def ready(connection: HTTPConnection) -> tuple[int, str]:
-    """What /readyz says over a connection that stays."""
+    """What /readyz says over a connection that stays open."""
     connection.request("GET", "/readyz")
     with connection.getresponse() as response:
         return response.status, response.read().decode()
@@ -91,12 +91,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / 100
 
 
-def test_if_they_run_out_all_the_same_it_is_logged_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
+def test_if_they_do_run_out_it_is_logged_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
     one, web = server
     with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE), closing(balancer(web)) as asking:
         # A balancer's connection, which it keeps.
         assert ready(asking) == (200, "healthy\n")
-        # From outside, as a leak would: the limit of the process that runs is lowered below what it has open.
+        # As a leak would, but from outside: lower the running process's limit below what it has open.
         resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (12, FILES))
         one.wait_for(" error descriptors-out ")
         status, text = ready(asking)
@@ -105,9 +105,9 @@ def test_if_they_run_out_all_the_same_it_is_logged_and_the_loop_does_not_spin(se
         begun, used = time.monotonic(), cpu_seconds(one.process.pid)
         held = [socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE) for _ in range(20)]
         wait_until(lambda: time.monotonic() - begun > 2)
-        # A loop that turned without end would have taken most of the time that there was.
+        # A busy loop would have used most of this time.
         assert cpu_seconds(one.process.pid) - used < 1
-        # Nobody is accepted, to be cut at once: they wait in the kernel's queue.
+        # No client is accepted only to be cut: they wait in the kernel's queue.
         assert [each for each in held if not waits(each)] == []
         resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
         one.wait_for(" info descriptors-free ")

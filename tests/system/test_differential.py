@@ -19,5 +19,5 @@ def test_a_thousand_conversations_are_answered_as_samba_answers_them(tmp_path: P
         comparison = asyncio.run(compare(lab.port, samba.port, SEED, range(COUNT)))
     assert comparison.found == [], report(comparison)
     assert comparison.alike + sum(comparison.free.values()) == COUNT
-    # Most are alike to the last byte that counts: else the reasons would be worth nothing.
+    # Most are alike to the last byte that counts; otherwise the reasons would prove nothing.
     assert comparison.alike > COUNT * 0.75, report(comparison)

@@ -57,7 +57,7 @@ def test_a_gateway_publishes_itself_names_the_stranger_and_leaves_the_zone_as_it
     assert named.transfer("corp.test") == before
 
 
-def test_a_stranger_is_told_by_metric_health_doctor_discover_and_report(
+def test_a_stranger_is_reported_by_metric_health_doctor_discover_and_report(
     start_named: StartNamed, tmp_path: Path
 ) -> None:
     named = start_named({"corp.test": FOREIGN})

@@ -119,7 +119,7 @@ def test_wrong_clocks_and_slow_links_are_played(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
-    # The two whose clock is right at the host whose clock is wrong; all others' clocks agree with their host's.
+    # Two machines with right clocks ask the host whose clock is wrong; all others agree with their host's clock.
     assert result["never_licensed"] == 2
     assert result["at_end"]["licensed"] == 12
     assert result["outcomes"]["0xC004F06C"] > 2

@@ -1,4 +1,4 @@
-"""Faults of the hosts and the clients, with real processes and sockets: nobody hangs, nobody gets another's answer."""
+"""Faults of the hosts and the clients, with real processes and sockets: no client hangs or gets another's answer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.system.running import Server
 
 #: Seconds after which an answer is late: longer than an attempt may take.
 LATE = 5
-#: Activations during which a host is killed; more where somebody wants to wait for them.
+#: Activations during which a host is killed; set it higher for a longer run.
 MANY = int(os.environ.get("KMSTWIST_TEST_ACTIVATIONS", "3000"))
 #: Clients in one instant.
 BURST = 5000
@@ -56,7 +56,7 @@ def lab(tmp_path: Path) -> Iterator[Server]:
 
 
 def silent(protocol: OddProtocol, call: Any, message: bytes) -> None:
-    """Says nothing."""
+    """Sends nothing."""
 
 
 def half(protocol: OddProtocol, call: Any, message: bytes) -> None:
@@ -115,7 +115,7 @@ async def test_with_no_other_host_a_client_gets_a_fault_within_the_deadline(tmp_
         outcomes = await gatherResults([Deferred.fromCoroutine(ask_once(gateway)) for _ in range(4)])
         assert {type(outcome) for outcome in outcomes} == {FaultError}
         assert {outcome.status for outcome in outcomes} <= {FaultStatus.SERVER_UNAVAILABLE, FaultStatus.CALL_FAILED}
-        # A fault, and not the clients' own patience, ended each call.
+        # A fault ended each call, not the clients' own timeout.
         await until(gateway, lambda found: at_rest(found) and odd.open <= 2)
         lines = gateway.conversations(4)
         assert all(line["reason"].startswith("upstream-") for line in lines)
@@ -123,7 +123,7 @@ async def test_with_no_other_host_a_client_gets_a_fault_within_the_deadline(tmp_
 
 
 @ensureDeferred
-async def test_a_host_that_accepts_and_does_not_even_bind_is_passed_over(lab: Server, tmp_path: Path) -> None:
+async def test_a_host_that_accepts_but_never_binds_is_passed_over(lab: Server, tmp_path: Path) -> None:
     odd = OddHost(silent, binds=False)
     text = TIMES + upstream(odd.number, "odd") + upstream(lab.port, "good", priority=1)
     with start_gateway(tmp_path, text) as gateway:
@@ -178,7 +178,7 @@ async def test_killing_one_of_three_hosts_under_load_costs_no_client_its_answer(
             visits = await crowd.come(MANY)
             failed = [visit for visit in visits if visit.error is not None or visit.hresult != 0 or visit.detail]
             assert failed == []
-            # It is tried again now and then, and found to be down each time.
+            # It is tried again now and then, and is down each time.
             found = await until(gateway, lambda found: at_rest(found) and found["two"]["state"] == "down")
             assert {found["one"]["state"], found["three"]["state"]} == {"up"}
             assert found["two"]["answered"] > 100
@@ -189,8 +189,8 @@ async def test_killing_one_of_three_hosts_under_load_costs_no_client_its_answer(
 @ensureDeferred
 async def test_a_burst_of_clients_in_one_instant_is_answered_or_told_to_come_back(tmp_path: Path) -> None:
     raise_file_limit()
-    # As long as the clients themselves would wait, and as long a host that waits for a gateway which has 5,000 clients
-    # to look after: what is tested is the queue, not how fast the machine is.
+    # As long as clients would wait; the host waits as long for a gateway that is busy with 5,000 clients.
+    # The test is about the queue, not the machine's speed.
     lab = start_lab(tmp_path, "lab", "--idle-timeout=300")
     text = PATIENT + "[gateway.pool]\nfloor = 2\nceiling = 16\nqueue = 400\n" + upstream(lab.port, "lab")
     with lab, start_gateway(tmp_path, text, "--idle-timeout=300") as gateway:
@@ -270,7 +270,7 @@ async def test_windows_and_office_hosts_behind_one_address(lab: Server, tmp_path
         lines = gateway.conversations(6)
         assert [line["upstream"] for line in lines] == ["windows"] * 3 + ["office"] * 3
         before = await until(gateway, at_rest)
-        # A machine that asked before goes straight to the host that answered it: nobody says no again.
+        # A machine that asked before goes straight to the host that answered it, with no further refusal.
         await Crowd(gateway, key, product=OFFICE, addresses=["127.0.2.2"]).come(2)
         after = await until(gateway, at_rest)
         assert after["windows"]["refused"] == before["windows"]["refused"]
@@ -280,7 +280,7 @@ async def test_windows_and_office_hosts_behind_one_address(lab: Server, tmp_path
 @ensureDeferred
 async def test_a_client_s_whole_conversation_takes_one_round_trip_to_the_host(lab: Server, tmp_path: Path) -> None:
     relay = Relay(lab.port, 0.02)
-    # A probe on its way at the same time would be counted too.
+    # A probe under way at the same time would be counted too.
     with start_gateway(tmp_path, "[gateway.health]\ninterval = 3600\n" + upstream(relay.number, "far")) as gateway:
         await until(gateway, lambda found: found["far"]["idle"] == 2)
         relay.crossed.clear()

@@ -129,7 +129,7 @@ async def test_what_is_switched_by_hand_holds_over_a_reload_and_a_restart(lab: S
         assert (await control(gateway, "reload"))["changed"] == ["gateway.pool.floor"]
         found = await until(gateway, lambda found: found["kms2"]["idle"] == 3)
         assert (found["kms1"]["state"], found["kms1"]["idle"]) == ("drained", 0)
-        # However it ends.
+        # However the process ends.
         gateway.kill()
     for workers in ("--workers=1", "--workers=2"):
         with start_gateway(tmp_path, text, workers, port=gateway.port) as gateway:
@@ -149,7 +149,7 @@ async def test_what_is_switched_by_hand_holds_over_a_reload_and_a_restart(lab: S
 
 
 @ensureDeferred
-async def test_a_switch_that_cannot_be_kept_for_after_a_restart_is_done_and_said(lab: Server, tmp_path: Path) -> None:
+async def test_a_switch_that_cannot_be_saved_is_done_with_a_warning(lab: Server, tmp_path: Path) -> None:
     with start_gateway(tmp_path, upstream(lab.port, "kms1")) as gateway:
         (gateway.state_dir / f"switches-{gateway.port}.json").mkdir()
         paused = await command(gateway, "gateway", "pause")
@@ -230,7 +230,7 @@ async def test_what_is_not_finished_by_the_drain_time_is_cut(tmp_path: Path) -> 
         call.addErrback(outcome.append)
         assert await deferToThread(gateway.stop) == 0
         assert len(outcome) == 1
-        # By the end of the drain time, and not by that of the call itself.
+        # By the end of the drain time, not by the call's own timeout.
         assert "not finished within the drain time" in "\n".join(gateway.lines)
     await held.host.stop()
 
@@ -257,7 +257,7 @@ async def test_workers_share_the_port_and_one_that_is_killed_is_replaced_without
         gateway.wait_for(f" worker-ended .*worker_pid={victim} .*signal 9")
         gateway.wait_for(" listening ", 3)
         assert victim not in worker_pids(gateway)
-        # What was switched by hand holds for the new worker too.
+        # What was switched by hand applies to the new worker too.
         found = await until(gateway, lambda found: True)
         assert found["lab"]["state"] == "drained"
         await control(gateway, "undrain", upstream="lab")
@@ -308,16 +308,16 @@ async def test_a_worker_that_is_replaced_does_as_the_others_do_whatever_the_file
         def replace_both(listening: int) -> None:
             for number in (1, 2):
                 os.kill(worker_pids(gateway)[0], signal.SIGKILL)
-                # A worker that cannot start is started again and again: its first end is the answer.
+                # A worker that cannot start is started again and again, so its first end settles the question.
                 said = gateway.wait_for(r" listening | worker-ended .*exit (code|status)", listening + number)
                 assert " listening " in said
 
-        # What is in force is what was taken last, but for what needs a restart.
+        # The configuration applied last is in force, except for options that need a restart.
         changed = first.replace("audit.sqlite", "other.sqlite") + upstream(lab.port, "lab")
         file.write_text(changed + '[admission]\ndeny = ["127.0.3.0/24"]\n')
         told = await control(gateway, "reload")
         assert (told["changed"], told["restart"]) == (["admission.deny"], ["audit.store"])
-        # A file that is refused keeps no worker from being replaced, and nothing of it is taken.
+        # A refused file does not keep a worker from being replaced, and none of it is applied.
         file.write_text("[gateway]\ndeadlin = 1\n")
         with pytest.raises(CommandError, match="the old one stays"):
             await control(gateway, "reload")
@@ -353,7 +353,7 @@ async def test_a_worker_that_hangs_is_replaced_and_holds_no_command_up(lab: Serv
         await control(gateway, "status")
         victim = worker_pids(gateway)[0]
         os.kill(victim, signal.SIGSTOP)
-        # What the other says is told, and that it is not all; what is to be done is told not to be done by both.
+        # A question gets the other's answer, marked as incomplete; a command fails, for not both have done it.
         asked = await command(gateway, "gateway", "status")
         assert asked.returncode == 0
         assert "A gateway." in asked.stdout
@@ -365,7 +365,7 @@ async def test_a_worker_that_hangs_is_replaced_and_holds_no_command_up(lab: Serv
         gateway.wait_for(" listening ", 3)
         assert victim not in worker_pids(gateway)
         await control(gateway, "undrain", upstream="lab")
-        # At the end it is not given the time that calls under way have.
+        # At a stop it does not get the time that calls under way have.
         victim = worker_pids(gateway)[0]
         os.kill(victim, signal.SIGSTOP)
         assert gateway.stop() == 0
@@ -408,7 +408,7 @@ def test_workers_reopen_the_log_file_that_was_rotated_away(lab: Server, tmp_path
 
 
 def wait_for_text(path: Path, text: str, times: int) -> None:
-    """Wait until a file is there and holds a text so often."""
+    """Wait until a file exists and holds a text this many times."""
     wait_until(
         lambda: path.exists() and path.read_text().count(text) >= times, lambda: f"{path} does not hold {text!r}"
     )
@@ -428,7 +428,7 @@ def test_a_gateway_is_not_its_own_upstream(tmp_path: Path) -> None:
 
 
 @ensureDeferred
-async def test_a_name_that_leads_back_to_the_gateway_makes_no_circle(lab: Server, tmp_path: Path) -> None:
+async def test_a_name_that_leads_back_to_the_gateway_makes_no_loop(lab: Server, tmp_path: Path) -> None:
     port = free_port()
     text = upstream(lab.port, "lab", priority=1) + f'[[gateway.upstreams]]\nname = "me"\naddress = "LOCALHOST:{port}"\n'
     with start_gateway(tmp_path, text, port=port) as gateway:
@@ -443,7 +443,7 @@ async def test_a_name_that_leads_back_to_the_gateway_makes_no_circle(lab: Server
 # The commands on files.
 
 
-def test_config_check_says_every_mistake_and_its_number(tmp_path: Path) -> None:
+def test_config_check_lists_and_counts_all_mistakes(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("[server]\nprot = 1\n[gateway]\ndeadline = -1\n")
     result = kmstwist("config", "check", str(tmp_path / "x.toml"))
     assert result.returncode == 1
@@ -456,7 +456,7 @@ def test_config_check_says_every_mistake_and_its_number(tmp_path: Path) -> None:
     assert kmstwist("config", "check", str(tmp_path / "x.toml")).stdout == f"{tmp_path}/x.toml is in order.\n"
 
 
-def test_config_show_tells_the_origin_of_each_value(tmp_path: Path) -> None:
+def test_config_show_names_the_origin_of_each_value(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("[gateway]\ndeadline = 7\n")
     result = kmstwist("config", "show", f"--config={tmp_path}/x.toml", "--port=1700", "--upstream=kms1")
     assert result.returncode == 0, result.stderr

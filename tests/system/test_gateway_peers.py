@@ -51,7 +51,7 @@ def lab(tmp_path: Path) -> Iterator[Server]:
 
 
 class Balancer:
-    """HAProxy before a server; looks like the server it stands before."""
+    """HAProxy in front of a server, with that server's interface."""
 
     def __init__(self, program: str, folder: Path, server: Server, send: str) -> None:
         self.port = free_port()
@@ -119,12 +119,12 @@ async def test_haproxy_checks_as_the_page_says_and_sees_a_gateway_go_that_still_
     made = kmstwist("web", "password", "haproxy", "--file", str(users), "--password", "PASSWORD")
     assert made.returncode == 0, made.stderr
     text = f'[web]\nlisten = "0.0.0.0:{web}"\nusers = "{users}"\n' + upstream(lab.port, "lab")
-    # Longer than a test lasts: who is answered is so in these seconds, and not because they are over.
+    # Longer than a test lasts: clients are answered during these seconds, not because they are over.
     text += "[server.timeouts]\nlame_duck = 3600\n"
     (page,) = re.findall(r"^# haproxy\.cfg\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     with start_gateway(tmp_path, text, f"--workers={workers}") as gateway:
         config = page.replace("bind :1688", f"bind 127.0.0.1:{free_port()}")
-        # Asked more often than by default, but not less patiently: a check may take longer than what lies between two.
+        # Checks are more frequent than by default, with the same timeout: a check may take longer than the interval.
         config = config.replace(":1688 check", f":{gateway.port} check inter 200ms").replace("9688", str(web))
         config = config.replace("timeout connect 5s", "timeout connect 60s\n    timeout check 60s")
         config = re.sub(r"10\.1\.9\.[23]", "127.0.0.1", config)
@@ -247,7 +247,7 @@ async def test_a_reload_changes_the_dns_servers_that_are_asked(tmp_path: Path, s
 
 
 @ensureDeferred
-async def test_dns_that_is_silent_holds_no_client_up(lab: Server, tmp_path: Path) -> None:
+async def test_silent_dns_holds_no_client_up(lab: Server, tmp_path: Path) -> None:
     text = f'[dns]\nservers = ["127.0.0.1:{free_port()}"]\n[gateway]\ndiscover = "{ZONE}"\n' + upstream(lab.port, "lab")
     with start_gateway(tmp_path, text) as gateway:
         [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)

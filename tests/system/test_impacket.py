@@ -104,7 +104,7 @@ def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version
     assert line["count"] == outcome.count if server is lab else line["upstream"] == f"127.0.0.1:{lab.port}"
 
 
-def test_a_request_that_no_version_has_gets_a_status_and_a_null_pointer(server: Any) -> None:
+def test_a_request_of_an_unknown_version_gets_a_status_and_a_null_pointer(server: Any) -> None:
     rpc = connect(server.port)
     rpc.bind(uuidtup_to_bin(KMS))
     answer = request_activation(rpc, b"\0\0\x09\0" + bytes(100))
@@ -114,7 +114,7 @@ def test_a_request_that_no_version_has_gets_a_status_and_a_null_pointer(server: 
     assert answer.fields["response"]["ReferentID"] == 0
 
 
-def test_an_operation_that_is_not_there_is_a_fault_impacket_names(server: Any) -> None:
+def test_an_unknown_operation_is_a_fault_that_impacket_names(server: Any) -> None:
     rpc = connect(server.port)
     rpc.bind(uuidtup_to_bin(KMS))
     rpc.call(7, b"")
@@ -139,7 +139,7 @@ def _version(interface: Any) -> bytes:
 def test_the_management_interface_counts_calls_and_packets(management: Any) -> None:
     calls_in, calls_out, packets_in, packets_out = mgmt.hinq_stats(management, 4)["statistics"]
     again = mgmt.hinq_stats(management, 4)["statistics"]
-    # This client alone speaks with the server now: one call, one answer, one packet each way in between.
+    # No other client talks to the server now: one call and one answer, one packet each way in between.
     assert list(again) == [calls_in + 1, calls_out + 1, packets_in + 1, packets_out + 1]
     assert len(mgmt.hinq_stats(management, 2)["statistics"]) == 2
 
@@ -152,7 +152,7 @@ def test_the_server_says_that_it_listens_and_will_not_stop_for_a_client(manageme
     assert mgmt.his_server_listening(management)["status"] == 0
 
 
-def test_no_principal_name_is_told(management: Any) -> None:
+def test_no_principal_name_is_given(management: Any) -> None:
     answer = mgmt.hinq_princ_name(management, 10, 64)
     assert b"".join(answer["princ_name"]) == b"\0"
     assert answer["status"] == 1747

@@ -83,7 +83,7 @@ def test_a_command_on_another_computer_and_on_one_that_does_not_exist(tmp_path: 
         assert 'there is no lab machine "PC3"' in said
         if words[0] == "slmgr":
             assert "Error 0x800706BA occurred in connecting to server PC3. The RPC server is unavailable" in said
-        # ospp ends well whatever failed.
+        # ospp exits with 0 even if something failed.
         assert status == (words[0] == "slmgr")
     assert lab(folder, "slmgr", "PC9", "PC1", "/dli")[0] == 1
 
@@ -106,7 +106,7 @@ def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path: Path) -> No
         niceness = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[16]
         assert int(niceness) >= 10
         server.stop()
-    # The intervals did not wait for a start.
+    # The intervals did not need a restart.
     assert (
         _line(lab(folder, "slmgr", "host", "/dlv")[1], "activation interval")
         == "The activation interval is 30 minutes."
@@ -123,7 +123,7 @@ def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path: Path) -> None:
     with Server(folder, "--lab-clock-error=300") as server:
         lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
         status, said = lab(folder, "slmgr", "PC1", "/ato")
-        # The refusal is told beside what Windows shows, and is in the log.
+        # The refusal is reported beside Windows' own output, and is in the log.
         assert (status, "Error: 0xC004F074" in said, "refused: 0xC004F06C" in said) == (1, True, True)
         assert "\n0xC004F06C, 0x00000000, 127.0.0.1:" in lab(folder, "events", "PC1")[1]
         [line] = server.conversations(1)
@@ -131,7 +131,7 @@ def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_mistake_gets_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     assert 'there is no lab machine "NOBODY"' in lab(folder, "slmgr", "NOBODY", "/ato")[1]
     with Server(folder, port=free_port()) as server:

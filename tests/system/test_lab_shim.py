@@ -32,7 +32,7 @@ def made(folder: Path, host: str = "127.0.0.1:9") -> Path:
 
 
 def run(bin_: Path, *words: str, script: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program of the shim as a script finds it; its output as it is, line ends too."""
+    """Run a program of the shim as a script would. Returns its exact output, line ends included."""
     environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}"}
     done = subprocess.run(words, env=environment, capture_output=True, timeout=120, input=(script or "").encode())
     return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())

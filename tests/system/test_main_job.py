@@ -67,17 +67,17 @@ def test_a_single_client_prints_its_whole_answer(lab: Server) -> None:
         assert re.search(expected, result.stdout), result.stdout
 
 
-def test_the_gateway_carries_every_version_and_its_log_tells_one_line_a_client(lab: Server, tmp_path: Path) -> None:
+def test_the_gateway_carries_every_version_and_logs_one_line_a_client(lab: Server, tmp_path: Path) -> None:
     with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{lab.port}") as gateway:
         for version in ("4", "5", "6"):
             result = activate(gateway, lab.key, "--product", PRODUCT, "--count", "10", "--kms-version", version)
             assert result.returncode == 0, result.stderr
         lines = gateway.conversations(30)
         assert {line["upstream"] for line in lines} == {f"127.0.0.1:{lab.port}"}
-        # What the host's answer means for the client is between the two of them.
+        # The gateway does not know what the host's answer means for the client.
         assert {line["result"] for line in lines} == {"answered"}
         assert [line["version"] for line in lines] == ["4.0"] * 10 + ["5.0"] * 10 + ["6.0"] * 10
-        # Only a V4 message says in clear who asks.
+        # Only a V4 message carries the client's identity in clear.
         assert [line.get("machine") for line in lines[9:11]] == ["LAB-PC-0010", None]
         assert gateway.stop() == 0
 
@@ -98,7 +98,7 @@ def test_intervals_are_what_the_options_say(tmp_path: Path) -> None:
         assert re.search(r"renewal interval\s+43200 minutes", result.stdout)
 
 
-def test_a_probe_tells_a_kms_host_from_an_open_port_and_from_none(lab: Server) -> None:
+def test_a_probe_distinguishes_a_kms_host_an_open_port_and_a_closed_one(lab: Server) -> None:
     good = kmstwist("probe", f"127.0.0.1:{lab.port}")
     assert (good.returncode, good.stdout.splitlines()[0].split(" - ")[0]) == (0, "KMS OK")
     assert "KMS in NDR32             accepted" in good.stdout
@@ -152,7 +152,7 @@ def test_a_mistake_of_the_lab_client_is_one_clear_sentence(options: list[str], s
         ("a\nb", 'Invalid value for --prefix: "a\nb-0001" is not a machine name: '),
     ],
 )
-def test_a_prefix_that_makes_no_machine_name_is_one_clear_sentence(lab: Server, prefix: str, sentence: str) -> None:
+def test_an_invalid_machine_name_prefix_is_one_clear_sentence(lab: Server, prefix: str, sentence: str) -> None:
     result = activate(lab, lab.key, "--product", PRODUCT, "--prefix", prefix)
     assert result.returncode == 2
     assert sentence in result.stderr
@@ -175,7 +175,7 @@ def test_an_address_in_brackets_is_the_same_as_without(lab: Server) -> None:
     assert (result.returncode, "count 1 of 25" in result.stdout) == (0, True), result.stderr
 
 
-def test_a_host_that_is_none_is_a_usage_error(lab: Server) -> None:
+def test_an_invalid_host_is_a_usage_error(lab: Server) -> None:
     result = activate(lab, lab.key, "--product", PRODUCT, "--host", "127.0.0.1:70000")
     assert result.returncode == 2
     assert "--host: '127.0.0.1:70000': the port must be a number from 1 to 65535" in result.stderr
@@ -225,7 +225,7 @@ def test_a_taken_port_is_one_clear_sentence(lab: Server, tmp_path: Path, foregro
         ("tcp:0:interface=192.0.2.77", "cannot listen on tcp:0:interface=192.0.2.77: no interface of this machine has"),
     ],
 )
-def test_an_address_that_cannot_be_had_is_one_clear_sentence(
+def test_an_unavailable_address_is_one_clear_sentence(
     lab: Server, tmp_path: Path, listen: str, sentence: str, foreground: bool
 ) -> None:
     mode = ["-n", "--pidfile="] if foreground else ["--pidfile=x.pid", "--logfile=x.log"]
@@ -293,7 +293,7 @@ def test_as_a_daemon_with_a_pid_file_it_starts_and_stops_cleanly(tmp_path: Path)
         ("--listen=haproxy:tcp:0", "--listen=tcp6:{port}:interface=\\:\\:1"),
     ],
 )
-def test_what_a_lab_hints_at_can_be_typed_as_it_is(tmp_path: Path, listen: tuple[str, ...]) -> None:
+def test_the_commands_in_a_lab_s_hints_work_as_printed(tmp_path: Path, listen: tuple[str, ...]) -> None:
     options = [option.format(port=free_port(), folder=tmp_path) for option in listen]
     with Server(tmp_path / "my lab", *options) as server:
         command = fields(server.wait_for(" hint "))["try"]
@@ -307,13 +307,13 @@ def test_the_gateway_s_hint_names_the_port_it_listens_on(lab: Server, tmp_path: 
         assert result.stdout.startswith("KMS OK"), result.stderr
 
 
-def test_nothing_is_hinted_at_where_no_command_could_ask(tmp_path: Path) -> None:
+def test_no_hint_is_given_if_no_command_could_ask(tmp_path: Path) -> None:
     path = tmp_path / "kms.sock"
     with Server(tmp_path / "lab", f"--listen=unix:{path}") as server:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(encode(Bind(1, WINDOWS_CONTEXTS)))
-            # By then it would have been said.
+            # By then the hint would have been printed.
             assert client.recv(100)
         server.wait_for(" conversation ")
         assert [fields(line)["address"] for line in server.lines if " listening " in line] == [str(path)]

@@ -17,7 +17,7 @@ def test_a_host_that_stops_is_one_message_and_its_return_another(tmp_path: Path)
     webhook, mail = Webhook(), MailServer()
     hook = f"json://127.0.0.1:{webhook.port}/{SECRET}"
     box = f"mailto://127.0.0.1:{mail.port}?from=kmstwist@corp.test&to=admin@corp.test"
-    # What is written into a file that is there already leaves its mode as it is.
+    # Writing into an existing file leaves its mode unchanged.
     (tmp_path / "kmstwist.toml").touch(0o600)
     lab = start_lab(tmp_path, "lab")
     text = f'{upstream(lab.port, "kms1")}{QUICK}[notify]\nname = "gw"\nsettle = 5\ntargets = ["{hook}", "{box}"]\n'
@@ -41,7 +41,7 @@ def test_a_host_that_stops_is_one_message_and_its_return_another(tmp_path: Path)
         mail.close()
 
 
-def test_a_target_of_no_use_is_one_sentence_before_the_start(tmp_path: Path) -> None:
+def test_an_unusable_target_is_one_sentence_before_the_start(tmp_path: Path) -> None:
     path = tmp_path / "kmstwist.toml"
     path.touch(0o600)
     path.write_text(f'[notify]\ntargets = ["nonsense://{SECRET}"]\n')
@@ -52,7 +52,7 @@ def test_a_target_of_no_use_is_one_sentence_before_the_start(tmp_path: Path) -> 
     assert SECRET not in told.stdout + told.stderr
 
 
-def test_with_workers_their_supervisor_tells_and_once(tmp_path: Path) -> None:
+def test_with_workers_the_supervisor_reports_and_only_once(tmp_path: Path) -> None:
     webhook = Webhook()
     (tmp_path / "kmstwist.toml").touch(0o600)
     lab = start_lab(tmp_path, "lab")

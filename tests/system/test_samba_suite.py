@@ -63,7 +63,7 @@ def test_sambas_client_is_served_in_either_byte_order_and_transfer_syntax(option
     answers = json.loads(told.stdout)
     if "ndr64" not in options:
         calls_in, calls_out, packets_in, packets_out = answers.pop("statistics")
-        # The call that asks has come and is not answered.
+        # The call that asks has been counted, and its answer has not.
         assert (calls_in - calls_out, packets_in - packets_out) == (1, 1)
     assert answers == {
         "listening": [0, 1],

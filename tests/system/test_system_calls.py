@@ -1,4 +1,4 @@
-"""The system calls of a conversation through a gateway: they show a slip in how it is read, written or waited for."""
+"""The system calls of a conversation through a gateway, which show a regression in reading, writing or waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.system.running import Server
 from tests.waiting import PATIENCE, wait_until
 
 CONVERSATIONS = 200
-#: A call that strace has written whole, or its first half: the name. The other half is a line of its own.
+#: The name of a call in a whole line of strace's, or in its first half. The second half is a line of its own.
 _CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 
 
@@ -58,7 +58,7 @@ def test_a_conversation_makes_a_fixed_number_of_system_calls(tmp_path: Path) -> 
     assert each["accept4"] <= 2.1, each
     assert 3.9 < each["recvfrom"] <= 4.5, each
     assert 2.9 < each["sendto"] <= 3.1, each
-    # The loop waits, and watches a connection from its beginning to its end.
+    # The loop waits, and watches each connection from beginning to end.
     assert each["epoll_ctl"] <= 2.1, each
     # Each of the three events of a client is asked for twice: by the loop, and within the set of connections.
     assert each["epoll_wait"] <= 9.05, each

@@ -48,7 +48,7 @@ class Stream:
             await self._crowd.come(100)
 
     async def end(self) -> list[Visit]:
-        """What became of them all, when the last has gone."""
+        """Wait for the last client. Returns the results of all."""
         self._enough = True
         await self._coming
         return self._crowd.visits
@@ -61,14 +61,14 @@ def lab(tmp_path: Path) -> Iterator[Server]:
 
 
 def successor(server: Server, *options: str) -> Server:
-    """A server that takes this one's place; returns when it listens."""
+    """Start a server that takes this one's place. Returns when it listens."""
     return Server(server.state_dir, "--take-over", *options, port=server.port)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @ensureDeferred
 async def test_two_restarts_under_load_fail_no_client(lab: Server, tmp_path: Path, workers: int) -> None:
-    # Whose sockets are taken over ends at once: balancers have nobody to leave.
+    # A server whose sockets are taken over ends at once: load balancers notice no change.
     text = "[server.timeouts]\nlame_duck = 3600\n" + upstream(lab.port, "lab")
     options = [f"--config={tmp_path / 'kmstwist.toml'}", f"--workers={workers}"]
     with start_gateway(tmp_path, text, options[1]) as first:
@@ -130,7 +130,7 @@ async def test_a_lab_keeps_its_count(lab: Server, tmp_path: Path) -> None:
 
 
 def start(server: Server, *options: str) -> Any:
-    """Try to take this one's place, to the end."""
+    """Try to take this one's place, and wait for the end."""
     daemon = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--port={server.port}", "--take-over"]
     return run([*daemon, f"--state-dir={server.state_dir}", *options])
 
@@ -155,7 +155,7 @@ def test_a_mistake_that_is_found_first_leaves_the_other_as_it_was(lab: Server, t
     assert not any("handing-over" in line for line in lab.lines)
 
 
-def test_where_none_runs_there_is_nothing_to_take_over(lab: Server) -> None:
+def test_without_a_running_server_there_is_nothing_to_take_over(lab: Server) -> None:
     assert lab.stop() == 0
     result = start(lab)
     assert result.returncode == 75
@@ -166,7 +166,7 @@ def test_where_none_runs_there_is_nothing_to_take_over(lab: Server) -> None:
 
 
 def test_another_port_is_not_handed_over(lab: Server, tmp_path: Path) -> None:
-    """What the successor listens on besides, it opens itself; what it does not listen on is closed."""
+    """The successor opens its other ports itself; a port that it does not listen on is closed."""
     with Server(lab.state_dir, "--take-over", "--listen=tcp:0:interface=127.0.0.1", port=lab.port) as second:
         line = next(line for line in second.lines if " listening " in line)
         port = line.partition("address=127.0.0.1:")[2].partition(" ")[0]
@@ -175,7 +175,7 @@ def test_another_port_is_not_handed_over(lab: Server, tmp_path: Path) -> None:
 
 
 class InProcess:
-    """The old server's side with a port of its own, in this process."""
+    """The old server's side, with its own port, in this process."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "control.sock"
@@ -200,13 +200,13 @@ async def refusal(call: Any, *arguments: Any) -> str:
 
 
 @ensureDeferred
-async def test_one_that_does_not_listen_yet_says_so(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_listen_yet_says_so(tmp_path: Path) -> None:
     async with InProcess(tmp_path) as old:
         assert (await refusal(TakeOver.begin, old.path)).endswith("control.sock: it does not listen yet")
 
 
 @ensureDeferred
-async def test_one_that_does_not_end_is_not_waited_for_without_end(
+async def test_a_server_that_does_not_end_is_waited_for_a_limited_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handover, "_GRACE", 0.0)
@@ -224,7 +224,7 @@ async def test_one_that_does_not_end_is_not_waited_for_without_end(
 
 
 @ensureDeferred
-async def test_one_of_an_earlier_version_does_not_hand_over(tmp_path: Path) -> None:
+async def test_an_earlier_version_does_not_hand_over(tmp_path: Path) -> None:
     control = ControlService(tmp_path / "control.sock", {"status": lambda request: {}}, reactor)
     control.startService()
     assert "does not know the command 'hand-over'" in await refusal(TakeOver.begin, control.path)

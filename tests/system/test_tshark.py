@@ -1,4 +1,4 @@
-"""Wireshark's dissector judges what we send: it must find nothing wrong."""
+"""Wireshark's dissector must find nothing wrong with what we send."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def dissect(tmp_path: Path, program: Callable[[str], str], conversation: Convers
 
 
 def split(data: bytes) -> list[bytes]:
-    """Bytes as their PDUs."""
+    """The PDUs in these bytes."""
     pieces = []
     while data:
         size = int.from_bytes(data[8:10], "little" if data[4] & 0x10 else "big")
@@ -131,7 +131,7 @@ def split(data: bytes) -> list[bytes]:
 
 
 class Recorded:
-    """A connection to a server that keeps what went each way."""
+    """A connection to a server that records the bytes of both directions."""
 
     def __init__(self, server: Server) -> None:
         self.socket = server.connect()
@@ -149,7 +149,7 @@ class Recorded:
 
 
 def _said(data: bytes) -> int:
-    """How long the PDUs begun in `data` are by their headers."""
+    """The lengths of the PDUs begun in `data`, according to their headers."""
     total = 0
     while len(data) > total:
         total += int.from_bytes(data[total + 8 : total + 10], "little") or 16

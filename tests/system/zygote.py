@@ -1,8 +1,8 @@
-"""A process that loads the program once, and forks itself for each process that is asked for.
+"""A process that loads the program once, and forks itself for each process that a test needs.
 
 `tests.system.forked` starts it, and asks over the socket that is its standard input: a message with the arguments, the
-environment and the folder in JSON, and four open files: the three standard streams, and where the process's id is told
-and then, when it has ended, its status.
+environment and the folder in JSON, and four open files: the three standard streams, and one that gets the process's id
+and, when it has ended, its status.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 LONGEST = 1 << 17
 #: The process's id, and its status.
 NUMBER = Struct("q")
-#: What most servers and commands load. Nothing here makes a reactor, which may not be shared.
+#: Modules that most servers and commands load. None installs a reactor, which must not be shared.
 _READ = (
     *("twisted.scripts.twistd", "twisted.scripts._twistd_unix", "twisted.application.app", "twisted.names.client"),
     *("twisted.internet.epollreactor", "twisted.internet.task", "twisted.trial.itrial", "twisted.words.iwords"),
@@ -39,7 +39,7 @@ _READ = (
 
 
 def _become(asked: dict[str, Any], streams: list[int]) -> None:
-    """Have the streams, the environment, the folder and the arguments of a process that was started by itself."""
+    """Take on the streams, the environment, the folder and the arguments of a separately started process."""
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
     os.closerange(3, 1024)
@@ -59,7 +59,7 @@ def _become(asked: dict[str, Any], streams: list[int]) -> None:
 
 
 def _show(command: list[str]) -> None:
-    """Have others see this command line (in /proc, and by ps), as far as there is room: kmstwist tells itself by it."""
+    """Show this command line in /proc and ps, as far as there is room: kmstwist recognises itself by it."""
     numbers = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(numbers[45]), int(numbers[46])
     line = "".join(f"{word}\0" for word in command).encode(errors="surrogateescape")
@@ -67,7 +67,7 @@ def _show(command: list[str]) -> None:
 
 
 def _serve(control: socket.socket) -> bool:
-    """Fork for whoever asks, and tell how each ends, until nobody can ask any more.
+    """Fork on request and report how each process ends, until nobody can ask any more.
 
     True in a process that was forked.
     """
@@ -80,7 +80,7 @@ def _serve(control: socket.socket) -> bool:
                 poll.unregister(descriptor)
                 pid, told = running.pop(descriptor)
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                # Who asked may not want to know any more.
+                # Whoever asked may have gone.
                 with suppress(BrokenPipeError):
                     os.write(told, NUMBER.pack(status))
                 os.close(told)
@@ -92,7 +92,7 @@ def _serve(control: socket.socket) -> bool:
             *streams, told = files
             pid = os.fork()
             if pid == 0:
-                # Its number will be another file's.
+                # Another file will get its number.
                 control.detach()
                 _become(json.loads(message), streams)
                 return True
@@ -106,7 +106,7 @@ def _serve(control: socket.socket) -> bool:
 
 
 def main() -> None:
-    """Read the program, and be what is asked for."""
+    """Load the program, then run what is asked for."""
     sys.path[0] = os.path.dirname(sys.executable)
     for name in _READ:
         importlib.import_module(name)
@@ -124,7 +124,7 @@ def main() -> None:
     try:
         sys.exit(program())
     finally:
-        # Ending takes longer for what has read more, and a second signal to end would be the status then.
+        # A process that has loaded more takes longer to end, and a second signal would become its exit status.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 

@@ -1,4 +1,4 @@
-"""Floods of log lines are cut, counted and reported; answered calls always have their line."""
+"""Floods of log lines are limited, counted and reported; answered calls always have their line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def line(limit: FloodLimit, **fields: object) -> None:
     CONVERSATION.emit(Logger(observer=limit), **fields)
 
 
-def test_beyond_the_burst_lines_of_a_kind_are_dropped_and_told() -> None:
+def test_beyond_the_burst_lines_of_a_kind_are_dropped_and_counted() -> None:
     limit, clock, passed = make()
     for _ in range(10):
         line(limit, result="none", reason="rpc-not-rpc")

@@ -29,7 +29,7 @@ def test_the_gateways_metrics_say_how_far_behind_the_central_store_is() -> None:
     assert samples["kmstwist_audit_forward_connected"] == 0
 
 
-def test_of_several_workers_the_one_that_forwards_tells_for_all() -> None:
+def test_of_several_workers_the_forwarding_one_reports_for_all() -> None:
     other = Snapshot("lab", 0.0, audit={"waiting": 1, "failing": 0})
     whole = together([other, snapshot("gone")], retired=Counters(), wanted=2, mode="lab", started=0.0)
     assert (whole.audit["behind"], whole.audit["connected"], whole.central) == (7, 0, {TARGET: "gone"})

@@ -5,7 +5,7 @@ from kmstwist.telemetry.counters import Counters, Snapshot, together
 from kmstwist.telemetry.server_health import judge
 
 
-def test_a_server_without_open_files_to_spare_is_degraded_and_says_so_also_where_only_one_worker_is() -> None:
+def test_a_server_short_of_open_files_is_degraded_even_if_only_one_worker_is() -> None:
     out = Snapshot("lab", 0.0, out_of_descriptors=True)
     whole = together([Snapshot("lab", 0.0), out], retired=Counters(), wanted=2, mode="lab", started=0.0)
     for snapshot in (out, whole):

@@ -79,7 +79,7 @@ def test_standard_output_is_the_journals_only_where_systemd_says_so(tmp_path: Pa
 
 
 def read(journald: socket.socket) -> list[str]:
-    """The messages that have come."""
+    """The messages received so far."""
     journald.setblocking(False)
     messages = []
     while True:
@@ -90,7 +90,7 @@ def read(journald: socket.socket) -> list[str]:
 
 
 def test_a_slow_journal_holds_nobody_up_and_gets_every_line_in_order(journald: socket.socket, tmp_path: Path) -> None:
-    """The kernel holds a few datagrams of a socket that nobody reads; a blocking send would stop the server there."""
+    """For a socket that nobody reads, the kernel holds a few datagrams; then a blocking send would stop the server."""
     reactor = MemoryReactor()
     journal = Journal("kmstwist", in_place_of_one(reactor), tmp_path / "socket")
     wanted = [f"line {number}" for number in range(5000)]
@@ -105,7 +105,7 @@ def test_a_slow_journal_holds_nobody_up_and_gets_every_line_in_order(journald: s
     assert came == wanted
 
 
-def test_what_a_silent_journal_cannot_be_told_is_counted(
+def test_lines_lost_to_a_silent_journal_are_counted(
     journald: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "WAITING", 10)

@@ -1,4 +1,4 @@
-"""How a conversation's line is made: by a shorter way than others, to the same text."""
+"""A conversation's line is made by a faster way than other lines, with the same text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmstwist.telemetry.lines import format_text
 TEXT = st.text(max_size=12) | st.sampled_from(["", "6.0", "PC-17", 'with "quotes"', "two words", "\n", "ümlaut"])
 NUMBER = st.integers(0, 2**31)
 DURATION = st.floats(0, 1e7)
-#: What each field of a conversation can be.
+#: The possible values of each field of a conversation.
 VALUES = {
     **dict.fromkeys(CONVERSATION.fields, TEXT | st.none()),
     "client": st.text(min_size=1, max_size=12) | st.ip_addresses().map(str),
@@ -33,7 +33,7 @@ def test_a_conversation_s_line_reads_as_any_other_event_with_its_fields(values: 
 
 
 @given(st.sets(st.sampled_from(sorted(CONVERSATION.fields))), st.data())
-def test_so_does_one_that_lacks_some(some: set[str], data: st.DataObject) -> None:
+def test_so_does_a_line_without_some_fields(some: set[str], data: st.DataObject) -> None:
     fields = {name: data.draw(VALUES[name]) for name in CONVERSATION.fields if name in some}
     other = format_text("", "info", "other", fields)
     assert format_text("", "info", "conversation", fields) == other.replace("info other", "info conversation", 1)

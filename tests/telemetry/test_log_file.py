@@ -1,4 +1,4 @@
-"""The log file survives rotation and a full disk, and says what that cost."""
+"""The log file survives rotation and a full disk, and says how many lines were lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ file.write("there is room again", None)
 """
 
 
-def test_a_full_disk_costs_lines_and_their_number_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_costs_lines_and_their_number_is_logged(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", _FULL, str(tmp_path / "log")], capture_output=True, text=True, check=False
     )
@@ -66,14 +66,14 @@ def test_any_text_can_be_written(tmp_path: Path, text: str) -> None:
     assert (tmp_path / "log").read_bytes().endswith(b"\n")
 
 
-def test_a_reopened_file_may_be_read_by_who_could_read_the_first(tmp_path: Path) -> None:
+def test_a_reopened_file_has_the_mode_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "log"
     before = os.umask(0o027)
     try:
         log = LogFile(path)
         assert path.stat().st_mode & 0o777 == 0o640
         path.rename(tmp_path / "log.1")
-        # As twistd has it, once it is a daemon.
+        # As twistd sets it when it becomes a daemon.
         os.umask(0o077)
         log.reopen()
         assert path.stat().st_mode & 0o777 == 0o640

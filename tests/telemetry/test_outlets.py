@@ -1,4 +1,4 @@
-"""Log lines to a reader that stands still: nobody waits, a bounded number is kept, and what is lost is said."""
+"""Log lines to a hanging reader: nobody waits, a bounded number is kept, and the loss is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import PATIENCE
 
 
 class Reactor(MemoryReactorClock):
-    """A reactor that runs, on a clock of the test's own."""
+    """A running reactor with the test's own clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def read(descriptor: int) -> bytes:
-    """All that is in a pipe."""
+    """Everything in a pipe."""
     data = b""
     while True:
         try:
@@ -49,7 +49,7 @@ def read(descriptor: int) -> bytes:
 
 
 def drained(outlet: StreamOutlet, reactor: Reactor, reading: int) -> bytes:
-    """What comes while a reader reads to the end."""
+    """Read to the end. Returns what came."""
     came = read(reading)
     while reactor.getWriters():
         outlet.doWrite()
@@ -142,7 +142,7 @@ def test_a_line_to_syslog_has_its_priority_and_its_sender(syslogd: socket.socket
     assert re.fullmatch(pattern, entry)
 
 
-def test_a_syslog_that_stands_still_holds_nobody_up(syslogd: socket.socket, tmp_path: Path) -> None:
+def test_a_hanging_syslog_holds_nobody_up(syslogd: socket.socket, tmp_path: Path) -> None:
     reactor = Reactor()
     outlet = SyslogOutlet("kmstwist", in_place_of_one(reactor), tmp_path / "log")
     for number in range(5000):
@@ -163,7 +163,7 @@ def test_a_syslog_that_was_restarted_is_written_to_again(tmp_path: Path) -> None
         assert after.recv(65536).endswith(b"info conversation client=10.0.0.7")
 
 
-def test_a_syslog_that_comes_after_us_and_stands_still_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_syslog_that_starts_after_us_and_then_hangs_holds_nobody_up(tmp_path: Path) -> None:
     path, reactor, told = tmp_path / "log", Reactor(), []
     log = logger(lambda event: told.append(event["kms_fields"]["lines"]))
     outlet = SyslogOutlet("kmstwist", in_place_of_one(reactor), path, log)

@@ -45,7 +45,7 @@ FAULT = Fault(2, 0, 5)
 
 
 class Conversation:
-    """A connection and the host at its other end. `told` is what callers heard, and whether it was alive then."""
+    """A connection and the host at its other end. `told` has each caller's result, and whether it was alive then."""
 
     def __init__(self) -> None:
         self.connection = RpcConnection()
@@ -113,7 +113,7 @@ def test_a_shutdown_waits_for_the_last_of_several_calls(conversation: Conversati
     assert ([alive for _, alive in conversation.told], conversation.transport.disconnecting) == ([True, False], True)
 
 
-def test_on_a_connection_that_the_host_has_shut_down_nothing_more_is_asked(conversation: Conversation) -> None:
+def test_nothing_more_is_asked_on_a_connection_that_the_host_has_shut_down(conversation: Conversation) -> None:
     conversation.host_says(Shutdown(0))
     assert conversation.transport.disconnecting
     conversation.call()
@@ -146,7 +146,7 @@ FIRST, MORE = Response(2, 0, b"x", flags=FIRST_FRAG), Response(2, 0, b"x", flags
         ((FIRST,), Response(2, 0, b"x" * 4000, flags=0), 20),
     ],
 )
-def test_a_host_that_sends_one_thing_over_and_over_is_soon_heard_no_more(
+def test_a_host_that_repeats_itself_is_soon_cut_off(
     conversation: Conversation, first: tuple[Pdu, ...], over_and_over: Pdu, most: int
 ) -> None:
     conversation.call()
@@ -162,12 +162,12 @@ def test_a_host_that_sends_one_thing_over_and_over_is_soon_heard_no_more(
     assert conversation.transport.disconnecting
 
 
-def test_of_each_host_little_is_read_at_a_time(conversation: Conversation) -> None:
+def test_little_is_read_from_each_host_at_a_time(conversation: Conversation) -> None:
     assert vars(conversation.transport)["bufferSize"] == 2048
 
 
 class Host(Protocol):
-    """Acknowledges any bind, and hears when its client has gone."""
+    """Acknowledges any bind, and notices when its client has gone."""
 
     def __init__(self) -> None:
         self.ended = Deferred[None]()
@@ -260,7 +260,7 @@ async def left_by(work: Callable[[], Coroutine[Any, Any, None]]) -> list[object]
         gc.enable()
 
 
-def test_what_is_said_on_a_connection_that_has_ended_is_lost(conversation: Conversation) -> None:
+def test_bytes_sent_on_an_ended_connection_are_lost(conversation: Conversation) -> None:
     conversation.connection.connectionLost()
     conversation.alter()
     conversation.connection.close()

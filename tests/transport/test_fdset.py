@@ -1,4 +1,4 @@
-"""A set of descriptors: many sockets behind one descriptor, as a reactor sees it."""
+"""A set of descriptors: many sockets that a reactor sees as one descriptor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reactor(Clock):
         self.readers.remove(reader)
 
     def turn(self) -> bool:
-        """One turn of the loop. Whether something had happened within a moment."""
+        """One turn of the loop. Returns whether something happened within a moment."""
         (fds,) = self.readers
         happened = bool(select.select([fds], [], [], 0)[0])
         if happened:
@@ -44,11 +44,11 @@ class Reactor(Clock):
         return happened
 
     def removeWriter(self, writer: Any) -> None:
-        """Nobody writes by it."""
+        """The set is never written to."""
 
 
 class End:
-    """A socket of a pair, as a transport of Twisted's."""
+    """One socket of a pair, as a Twisted transport."""
 
     def __init__(self, skt: socket.socket, fds: Any) -> None:
         self.skt = skt
@@ -132,7 +132,7 @@ def test_bytes_are_read_from_those_that_have_some_and_nothing_else_happens(scene
     assert not scene.reactor.turn()
 
 
-def test_one_that_is_not_read_from_keeps_its_bytes(scene: Scene) -> None:
+def test_a_paused_connection_keeps_its_bytes(scene: Scene) -> None:
     end, other = scene.connect()
     scene.set.removeReader(end)
     scene.set.removeReader(end)
@@ -163,7 +163,7 @@ def test_it_writes_while_that_is_wanted_and_reads_as_well(scene: Scene) -> None:
     assert not scene.reactor.turn()
 
 
-def test_an_end_of_one_side_is_told_as_such_and_not_again(scene: Scene) -> None:
+def test_a_half_close_is_reported_as_such_and_only_once(scene: Scene) -> None:
     end, other = scene.connect()
     other.shutdown(socket.SHUT_WR)
     assert scene.reactor.turn()
@@ -197,7 +197,7 @@ def test_a_connection_that_ends_while_nobody_reads_is_ended(scene: Scene) -> Non
     assert not scene.reactor.turn()
 
 
-def test_a_reset_is_told_as_the_connection_s_loss(scene: Scene) -> None:
+def test_a_reset_is_reported_as_a_lost_connection(scene: Scene) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     other = socket.create_connection(listening.getsockname())
     ours, _ = listening.accept()
@@ -213,7 +213,7 @@ def test_a_reset_is_told_as_the_connection_s_loss(scene: Scene) -> None:
     assert scene.set.getReaders() == []
 
 
-def test_a_fault_ends_the_one_it_happens_to_and_no_other(scene: Scene) -> None:
+def test_a_fault_ends_only_the_connection_it_happens_on(scene: Scene) -> None:
     end, other = scene.connect()
     second, second_other = scene.connect()
     end.fault = ZeroDivisionError("a defect")
@@ -225,10 +225,10 @@ def test_a_fault_ends_the_one_it_happens_to_and_no_other(scene: Scene) -> None:
     assert scene.set.getReaders() == [second]
 
 
-def test_one_that_is_removed_by_another_in_the_same_turn_is_not_called(scene: Scene) -> None:
+def test_a_descriptor_removed_in_the_same_turn_is_not_called(scene: Scene) -> None:
     first, first_other = scene.connect()
     second, second_other = scene.connect()
-    # Whichever is called first removes the other.
+    # The one called first removes the other.
     first.meanwhile = lambda: scene.set.removeReader(second)
     second.meanwhile = lambda: scene.set.removeReader(first)
     for skt in (first_other, second_other):
@@ -244,12 +244,12 @@ def test_one_turn_calls_a_limited_number_and_the_next_turn_the_others(scene: Sce
     assert scene.reactor.turn()
     assert len([end for end in scene.ends if end.said]) == AT_ONCE
     assert scene.reactor.turn()
-    # One that has more to read again and again holds the others up no longer than that.
+    # One that always has more to read does not hold the others up for longer.
     assert all(end.said == [b"bind"] for end in scene.ends)
 
 
 @pytest.mark.parametrize("reads", [True, False])
-def test_one_that_was_closed_without_being_removed_is_in_nobody_s_way(scene: Scene, reads: bool) -> None:
+def test_a_descriptor_closed_without_being_removed_does_no_harm(scene: Scene, reads: bool) -> None:
     left, _ = scene.connect()
     scene.set.addWriter(left)
     if not reads:
@@ -257,7 +257,7 @@ def test_one_that_was_closed_without_being_removed_is_in_nobody_s_way(scene: Sce
     number = left.fileno()
     left.skt.close()
     end, other = scene.connect()
-    # The kernel gives the lowest number that is free.
+    # The kernel assigns the lowest free number.
     assert end.fileno() == number
     other.sendall(b"bind")
     assert scene.reactor.turn()
@@ -278,7 +278,7 @@ def test_all_end_with_the_reactor(scene: Scene) -> None:
     assert scene.set.getReaders() == scene.set.getWriters() == scene.set.removeAll() == []
 
 
-def test_its_time_is_the_reactor_s(scene: Scene) -> None:
+def test_it_uses_the_reactor_s_clock(scene: Scene) -> None:
     called = SimpleNamespace(times=0)
     scene.set.callLater(2, lambda: setattr(called, "times", 1))
     scene.reactor.advance(2)

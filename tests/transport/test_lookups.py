@@ -1,4 +1,4 @@
-"""Names are looked up once for all who ask, and a look-up that hangs keeps no process alive."""
+"""Names are looked up once for all who ask, and a hanging lookup keeps no process alive."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(lookups: SharedLookups, name: str, **how: Any) -> Deferred[list[Any]]:
 
 
 @ensureDeferred
-async def test_many_who_ask_for_a_name_at_the_same_time_have_it_looked_up_once() -> None:
+async def test_concurrent_requests_for_a_name_cause_one_lookup() -> None:
     asked: list[str] = []
     go = threading.Event()
 
@@ -66,7 +66,7 @@ async def test_many_who_ask_for_a_name_at_the_same_time_have_it_looked_up_once()
 
 
 @ensureDeferred
-async def test_a_name_that_is_not_there_has_no_addresses_and_the_system_s_names_are_known() -> None:
+async def test_a_missing_name_has_no_addresses_and_the_system_s_names_are_known() -> None:
     lookups = SharedLookups(reactor, reactor.nameResolver)
     assert IPv4Address("TCP", "127.0.0.1", 1688) in await ask(lookups, "localhost")
     assert await ask(lookups, "nowhere.invalid") == []

@@ -1,4 +1,4 @@
-"""Sites of each state in a process of their own, for the tests that look at them from outside."""
+"""Sites in each state, served by a separate process, for tests that look at them from outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE
 
 
 class Sites:
-    """The sites of `tests.web.serving`, and a way to order something of them."""
+    """The sites of `tests.web.serving`, and a way to send them orders."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Takes the pictures of the documentation: `python -m tests.web.screenshots docs/pictures`.
 
-Of the same sites that the tests look at, at the same moment, so that a picture changes when the site does.
+They show the sites that the tests look at, at the same moment, so that a picture changes only when the site does.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ PICTURES = {
 
 
 def take(page: Page, url: str, file: Path) -> None:
-    """One picture, once charts are drawn and the page is live."""
+    """Take one picture, once charts are drawn and the page is live."""
     page.clock.set_fixed_time(datetime.fromtimestamp(NOW, UTC))
     page.goto(url)
     page.locator("#live[data-on]").wait_for()
-    # A few dozen colours are all there are; so a picture takes a quarter of the room.
+    # The pages have only a few dozen colours; with a palette, a picture is a quarter of the size.
     picture = Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     picture.quantize(64, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def main() -> None:
-    """Take all of them."""
+    """Take all pictures."""
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     with TemporaryDirectory() as place, sync_playwright() as playwright:

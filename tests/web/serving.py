@@ -1,4 +1,4 @@
-"""Sites to look at, in a process of their own: `python -m tests.web.serving FOLDER MACHINES [hostile]`.
+"""Sites to look at, in a separate process: `python -m tests.web.serving FOLDER MACHINES [hostile]`.
 
 One each for a busy gateway, a degraded one, one that is down, an empty one, one without an audit, and a lab. Records
 are the demonstration's, for fewer machines. It prints the addresses as JSON; then each line that it reads is an order:
@@ -35,9 +35,9 @@ from tests.audit.making import known, new_store
 
 reactor: Any = _reactor
 
-#: When all this is, in seconds since 1970. Half a minute past, so that some seconds change no minute.
+#: The sites' time, in seconds since 1970: half a minute past, so that a few seconds more do not change the minute.
 NOW = datetime(2026, 6, 17, 9, 40, 30, tzinfo=UTC).timestamp()
-#: Names that somebody may give a machine.
+#: Names that a machine may have.
 HOSTILE = (
     "<script>document.title='taken'</script>",
     "\"><img src=x onerror=document.title='taken'>",
@@ -47,7 +47,7 @@ HOSTILE = (
     "x" * 255,
     "../../../etc/passwd?a=1&b=2#c",
     "one\ntwo\tthree",
-    # Letters whose small ones are others', or two.
+    # Letters whose lower case belongs to another letter, or is two letters.
     "\u212aELVIN-\u212a",
     "\u0130STANBUL-\u00df-\u1e9e",
     "\ufb01le-\u2028-\U0001f5a5\ufe0f",
@@ -107,7 +107,7 @@ _LAB = LabState(
 
 
 class Place:
-    """A site with a time of its own: it has been watched for six hours already."""
+    """A site with its own clock, which has been watched for six hours already."""
 
     def __init__(self, snapshot: Snapshot, store: Callable[[], Engine] | None = None) -> None:
         self.snapshot = snapshot
@@ -125,7 +125,7 @@ class Place:
         return self._at if self._began is None else NOW + time.monotonic() - self._began
 
     def _past(self, clock: Clock) -> None:
-        """Let six hours pass, in which answers take their usual time, and once longer."""
+        """Let six hours pass; answers take their usual time, and once longer."""
         random = Random(3)
         self.site.begin()
         call = self.snapshot.counters.phases["call"]
@@ -149,7 +149,7 @@ def _snapshot(mode: str, hosts: list[UpstreamState], **values: Any) -> Snapshot:
 
 
 class Orders(LineReceiver):
-    """What the test says."""
+    """The test's orders."""
 
     delimiter = b"\n"
 
@@ -158,7 +158,7 @@ class Orders(LineReceiver):
         self._engine = engine
 
     def lineReceived(self, line: bytes) -> None:
-        """Obey."""
+        """Carry out an order."""
         order, _, name = line.decode().partition(" ")
         if order == "call":
             insert_batch(self._engine, [known(int(NOW * 1000), name, "10.20.1.12")])

@@ -17,7 +17,7 @@ from tests.web.conftest import Sites
 
 pytestmark = pytest.mark.xdist_group("sites")
 
-# What the document's own formats look like.
+# Examples of the document's own formats.
 schemathesis.openapi.format(
     "moment-or-age",
     st.one_of(
@@ -44,7 +44,7 @@ def api() -> Any:
     return schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
 
 
-# Through a fixture: the many examples are made by the process that tries them, not wherever tests are collected.
+# Through a fixture, so that only the process that tries the examples makes them, and not each one that collects.
 @schemathesis.pytest.from_fixture("api").parametrize()
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_it_does_what_its_document_says(case: Case[Any], sites: Sites) -> None:

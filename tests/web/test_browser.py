@@ -1,4 +1,4 @@
-"""The status site in a real browser: Debian's Chromium over every page."""
+"""The status site in a real browser: Debian's Chromium on every page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
 
 WIDTHS = (390, 768, 1024, 1280, 2560)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-#: What is cut at the window's edge, and what would need a scroll bar across the page.
+#: Finds what is cut at the window's edge, or would need a horizontal scroll bar.
 CUT = """() => {
   const wide = document.documentElement.clientWidth;
   const cut = [...document.querySelectorAll("main *, .side *")].filter((one) => {
@@ -45,7 +45,7 @@ def path(page: str, **words: object) -> str:
 
 
 MACHINE = "lab-office-01"
-#: Few rows of the long lists: one is as good as fifty.
+#: Few rows of the long lists: one shows as much as fifty.
 SHORT = {"rows": 4}
 PAGES = [
     ("busy", ""),
@@ -77,20 +77,20 @@ PAGES = [
     ("off", ""),
     ("off", "machines"),
 ]
-#: Those whose parts are all on others too, but which may be too wide for a window.
+#: Pages with no parts of their own, but which may be too wide for a window.
 MORE = [("busy", path("machine", name=MACHINE)), *(("busy", f"reports/{name}") for name in REPORTS)]
 
 
 def quiet(complaints: list[str]) -> bool:
-    """Whether the browser complained of nothing but of what it ended itself, with the page that it left.
+    """Whether the browser complained only of requests that it ended itself when it left a page.
 
-    That is the page's stream, and a look at what is new on it that was under way.
+    These are the page's event stream, and a request for news that was under way.
     """
     return all(text.endswith("failed: net::ERR_ABORTED") for text in complaints)
 
 
 def faults(page: Page) -> list[str]:
-    """What axe finds that breaks WCAG 2.1 AA."""
+    """axe's findings that break WCAG 2.1 AA."""
     found: Any = Axe().run(page, options={"runOnly": WCAG}).response
     return [
         f"{one['id']}: {one['help']}: {node['target']} {node.get('failureSummary', '')}"
@@ -100,7 +100,7 @@ def faults(page: Page) -> list[str]:
 
 
 def cut(page: Page) -> list[str]:
-    """What is cut at some width, from a phone's to a wall's."""
+    """What is cut at some width, from a phone's to a wall display's."""
     found: list[str] = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -109,7 +109,7 @@ def cut(page: Page) -> list[str]:
 
 
 def test_every_page_is_readable_and_quiet_and_nothing_on_it_is_cut(sites: Sites, browser_page: PageMaker) -> None:
-    """By turns on a phone in the dark and on a screen in the light; all that is wrong is told at once."""
+    """On a phone in dark mode and on a screen in light mode by turns; all faults are reported together."""
     wrong: list[str] = []
     page, complaints = browser_page()
     for number, (place, where) in enumerate(PAGES):
@@ -122,14 +122,14 @@ def test_every_page_is_readable_and_quiet_and_nothing_on_it_is_cut(sites: Sites,
         expected = 404 if "no-such" in where or (place == "off" and where) else 400 if "many" in where else 200
         found = [] if answer.status == expected else [f"status {answer.status}"]
         found += faults(page)
-        # The browser itself tells of a page's own status.
+        # The browser itself reports a page's own status.
         found += [text for text in complaints[seen:] if f"status of {expected}" not in text and not quiet([text])]
         found += cut(page)
         wrong += [f"{place} /{where}: {each}" for each in found]
     assert not wrong, "\n".join(wrong)
 
 
-def test_nothing_is_cut_on_the_others_either(sites: Sites, browser_page: PageMaker) -> None:
+def test_nothing_is_cut_on_the_other_pages_either(sites: Sites, browser_page: PageMaker) -> None:
     page, _ = browser_page()
     wrong: list[str] = []
     for place, where in MORE:
@@ -160,7 +160,7 @@ def test_a_day_of_the_calendar_says_what_it_was_and_leads_to_its_calls(sites: Si
     when, _, told = (day.get_attribute("title") or "").partition(": ")
     assert told[0].isdecimal()
     expect(day).to_have_accessible_name(f"{when}: {told}")
-    # A chart draws the numbers that its table has as text.
+    # A chart draws the numbers that its table shows as text.
     values = page.locator(".chart td + td").all_text_contents()
     assert sum(int(text.replace(",", "")) for text in values) > 0
     assert page.locator(".chart .u-over").count() == 1
@@ -172,7 +172,7 @@ def test_a_day_of_the_calendar_says_what_it_was_and_leads_to_its_calls(sites: Si
 
 def test_search_sort_and_pages(sites: Sites, browser_page: PageMaker) -> None:
     page, complaints = browser_page()
-    # From the first page on.
+    # From the first page onward.
     page.goto(sites.urls["busy"])
     page.get_by_role("searchbox", name="Find a machine").fill("lab-server")
     page.keyboard.press("Enter")
@@ -219,7 +219,7 @@ def test_by_keyboard_alone(sites: Sites, browser_page: PageMaker) -> None:
     assert shown == "solid"
 
 
-def test_times_are_the_readers_and_utc_is_told_on_hovering(sites: Sites, browser_page: PageMaker) -> None:
+def test_times_are_local_and_utc_is_shown_on_hovering(sites: Sites, browser_page: PageMaker) -> None:
     for zone in ("Pacific/Chatham", "America/St_Johns", "Etc/GMT+12"):
         page, complaints = browser_page(zone=zone)
         page.goto(sites.urls["busy"] + "calls")
@@ -234,7 +234,7 @@ def test_times_are_the_readers_and_utc_is_told_on_hovering(sites: Sites, browser
         assert quiet(complaints)
 
 
-def test_without_scripts_everything_is_there_but_charts_and_movement(sites: Sites, browser_page: PageMaker) -> None:
+def test_without_scripts_only_charts_and_updates_are_missing(sites: Sites, browser_page: PageMaker) -> None:
     page, _ = browser_page(script=False)
     page.goto(sites.urls["busy"])
     expect(page.locator(".tiles b").first).to_be_visible()
@@ -248,7 +248,7 @@ def test_without_scripts_everything_is_there_but_charts_and_movement(sites: Site
     assert "lab-server" in page.locator("td.name a").all_text_contents()[0]
 
 
-def test_a_mistake_is_told_beside_its_field(sites: Sites, browser_page: PageMaker) -> None:
+def test_a_mistake_is_reported_beside_its_field(sites: Sites, browser_page: PageMaker) -> None:
     page, _ = browser_page()
     page.goto(sites.urls["busy"] + path("machines", days="many", search="lab"))
     field = page.get_by_label("Days")
@@ -257,7 +257,7 @@ def test_a_mistake_is_told_beside_its_field(sites: Sites, browser_page: PageMake
     expect(page.get_by_role("searchbox")).to_have_value("lab")
 
 
-def test_a_page_whose_server_does_not_answer_any_more_says_of_when_it_is(sites: Sites, browser_page: PageMaker) -> None:
+def test_a_page_whose_server_no_longer_answers_shows_its_age(sites: Sites, browser_page: PageMaker) -> None:
     page, _ = browser_page(width=390)
     page.route("**/events", lambda route: route.abort())
     page.goto(sites.urls["busy"])
@@ -268,7 +268,7 @@ def test_a_page_whose_server_does_not_answer_any_more_says_of_when_it_is(sites: 
 
 
 def test_an_open_page_follows_what_happens(sites: Sites, browser_page: PageMaker) -> None:
-    """Last: it changes what the others look at."""
+    """Comes last: it changes what the other tests look at."""
     page, complaints = browser_page()
     page.goto(sites.urls["busy"])
     expect(page.locator("#live")).to_have_text("Live", timeout=PATIENCE * 1000)

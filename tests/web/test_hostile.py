@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("sites")
 
 
 def exchange(url: str, request: bytes) -> bytes:
-    """All that the server says to what is sent, until it closes."""
+    """Send this. Returns all that the server answers until it closes."""
     place = urlsplit(url)
     with socket.create_connection((place.hostname, place.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
@@ -112,7 +112,7 @@ def test_a_client_that_reads_a_byte_at_a_time_holds_nobody_up(sites: Sites) -> N
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         one.sendall(b"GET /api/machines?format=csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert one.recv(1) == b"H"
-    # More of them than there are turns; all others are answered meanwhile.
+    # There are more of them than turns; all other clients are still answered.
     for path in ("/", "/machines", "/activity", "/api/machines?format=csv", "/reports/clients"):
         assert status(get(sites.urls["busy"], path)) == 200
     whole = get(sites.urls["busy"], "/api/machines?format=csv").partition(b"\r\n\r\n")[2]
@@ -156,7 +156,7 @@ def test_a_strange_question_is_answered_with_what_is_wrong(question: str, sites:
     for prefix in ("/", "/api/"):
         answer = get(sites.urls["busy"], prefix + question)
         assert status(answer) == 400
-        # In JSON, which no browser takes for a page, it may stand.
+        # It may stay in JSON, which no browser takes for a page.
         assert prefix == "/api/" or b"<script>" not in answer
 
 

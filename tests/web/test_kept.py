@@ -1,4 +1,4 @@
-"""Numbers that take long to count are kept: shown at once with their age, and counted again meanwhile."""
+"""Numbers that take long to count are kept: shown at once with their age, and counted again in the background."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_page_shows_the_old_number_with_its_age_while_it_is_counted_again(coun
     assert (counting.done, counting.kept.changes) == (2, 1)
 
 
-def test_a_program_is_never_given_an_older_one_than_is_good(counting: Counting) -> None:
+def test_a_program_never_gets_a_number_that_is_too_old(counting: Counting) -> None:
     counting.ask()
     counting.now += 29
     assert counting.ask(page=False) == (1, 29)
@@ -90,11 +90,11 @@ def test_what_takes_long_is_kept_ready_for_a_day(counting: Counting) -> None:
     assert 60 < counting.done < 1 + Kept.TODAY / 1200
 
 
-def test_open_pages_hear_of_a_changed_number_and_of_a_fresh_one(counting: Counting) -> None:
+def test_open_pages_are_told_of_a_changed_and_of_a_fresh_number(counting: Counting) -> None:
     counting.ask()
     counting.now += 1500
     counting.renew()
-    # Nobody was shown an old one, and it is the same.
+    # Nobody was shown an old one, and it has not changed.
     assert (counting.done, counting.kept.changes) == (2, 0)
     counting.now += 31
     counting.ask()
@@ -144,7 +144,7 @@ def test_the_page_says_when_its_numbers_were_counted(store: Engine, monkeypatch:
     assert ">2</a>" in new
 
 
-def test_of_more_answers_than_there_is_room_for_those_asked_for_last_are_kept(counting: Counting) -> None:
+def test_when_space_runs_out_the_answers_used_last_are_kept(counting: Counting) -> None:
     asking = counting.asking()
     for number in range(Kept.MOST + 20):
         asking.keep(("page", number), counting.work)
@@ -153,6 +153,6 @@ def test_of_more_answers_than_there_is_room_for_those_asked_for_last_are_kept(co
     assert counting.done == done
     asking.keep(("page", 0), counting.work)
     assert counting.done == done + 1
-    # All that are kept are counted again some time after.
+    # All kept answers are counted again some time later.
     counting.now += 2000
     assert len(counting.kept.due()) == Kept.MOST

@@ -25,7 +25,7 @@ class NoSite(WebService):
         self.made += 1
 
 
-def test_a_site_that_cannot_be_loaded_for_want_of_descriptors_is_loaded_later(
+def test_a_site_that_lacks_descriptors_to_load_is_loaded_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     failures = [OSError(errno.EMFILE, "Too many open files")] * 3

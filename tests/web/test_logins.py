@@ -1,4 +1,4 @@
-"""Guesses of passwords are logged and slowed, cost little, and keep nobody else out."""
+"""Password guesses are logged and slowed down, cost little, and lock nobody else out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.logs import logger
 
 
 class Door:
-    """A checker whose threads the test runs, with what it logged."""
+    """A checker whose threads the test runs, with its log."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -46,7 +46,7 @@ class Door:
         return request
 
     async def knock(self, password: str, client: str = "192.0.2.7", user: str = "ann") -> str:
-        """What becomes of a login: slowed, in or out."""
+        """A login's outcome: slowed, in or out."""
         request = self.request(password, client, user)
         if self.checker.slowed(request):
             return "slowed"
@@ -75,7 +75,7 @@ async def test_a_wrong_login_is_logged_and_after_some_the_address_is_refused_wit
 
 
 @ensureDeferred
-async def test_who_is_right_is_let_in_from_elsewhere_and_again_without_work() -> None:
+async def test_a_right_password_works_from_elsewhere_and_again_without_work() -> None:
     door = Door()
     assert await door.knock("secret") == "in"
     for number in range(20):
@@ -97,7 +97,7 @@ async def test_all_addresses_of_an_ipv6_network_are_one_guesser() -> None:
     assert await door.knock("guess", "2001:db8:0:1::1") == "out"
 
 
-def test_only_one_password_is_looked_at_at_a_time() -> None:
+def test_only_one_password_is_checked_at_a_time() -> None:
     door = Door()
     for number in range(5):
         request = door.request("secret", f"192.0.2.{number}")

@@ -64,7 +64,7 @@ def row_of(store: Engine, machine: str) -> MachineRow:
     return row
 
 
-def test_a_last_call_without_a_status_is_told_by_its_reason(store: Engine) -> None:
+def test_a_last_call_without_a_status_is_described_by_its_reason(store: Engine) -> None:
     assert (row_of(store, "good").code, row_of(store, "good").activated) == ("", True)
     assert (row_of(store, "lost").code, row_of(store, "lost").activated) == (TIMEOUT, False)
     assert row_of(store, "also-lost").code == Reason.UPSTREAM_REFUSED
@@ -75,7 +75,7 @@ def test_a_last_call_without_a_status_is_told_by_its_reason(store: Engine) -> No
     assert {row.machine: row.code for row in pieces}["lost"] == TIMEOUT
 
 
-def test_failing_ones_are_found_with_a_status_and_without(store: Engine) -> None:
+def test_failing_machines_are_found_with_and_without_a_status(store: Engine) -> None:
     assert names(store, state=State.FAILING) == {"lost", "also-lost", "late", "10.0.0.10"}
     assert names(store, code=str(TIMEOUT)) == {"lost", "10.0.0.10"}
     assert names(store, code="0xC004F06C") == {"late"}
@@ -90,7 +90,7 @@ def test_without_its_record_a_call_shows_only_what_is_known(store: Engine) -> No
 def test_a_timeline_in_pieces_has_each_call_once_also_those_of_one_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More calls of one moment than a piece has, and pieces that end within one."""
+    """More calls at one moment than a piece has, and pieces that end within one moment."""
     monkeypatch.setattr(views, "PIECE", 3)
     monkeypatch.setattr(views, "TIMELINE", 3)
     engine = new_store(tmp_path)

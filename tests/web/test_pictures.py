@@ -1,4 +1,4 @@
-"""The documentation's pictures: all there, all shown, and small."""
+"""The documentation's pictures: none is missing or unused, and all are small."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "pictures"
 
 
-def test_every_picture_is_there_and_on_a_page_and_all_together_are_small() -> None:
+def test_every_picture_exists_is_on_a_page_and_all_together_are_small() -> None:
     files = {file.stem: file.stat().st_size for file in FOLDER.glob("*.png")}
     page = (ROOT / "docs" / "site.md").read_text()
     assert set(files) == set(PICTURES)

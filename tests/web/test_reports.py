@@ -1,4 +1,4 @@
-"""The audit's reports on the site, from a small store: over HTTP on loopback, and with threads that the test holds."""
+"""The audit's reports on the site, from a small store, over HTTP and with threads that the test controls."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ago(days: float) -> int:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Engine]:
-    """Every report finds something in it. Half days keep whole days the same from one question to the next."""
+    """A store in which every report finds something. Half days keep whole days the same between two questions."""
     engine = new_store(tmp_path)
     records = [
         known(ago(1.5), "pc1", "10.1.0.1"),
@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> Iterator[Engine]:
 
 
 class Client:
-    """Asks a site on a port of its own."""
+    """Asks a site that has its own port."""
 
     def __init__(self, store: Store | None, users: dict[str, str] | None = None) -> None:
         site = make_site(lambda: Snapshot("gateway", time.time(), Counters()), time.time, users, store)
@@ -129,7 +129,7 @@ async def test_other_formats_are_what_the_command_prints(
     assert (status, said.exit_code) == (200, 0)
     printed = said.stdout_bytes.decode()
     if form == "json":
-        # Which store it read is of the command's: here it is the one that is served.
+        # Only the command says which store it read: here it is always the served one.
         printed = re.sub(r'  "read": \{.*?\},\n', "", printed, flags=re.DOTALL)
     elif form == "markdown":
         printed = printed[: len(text)]
@@ -219,7 +219,7 @@ async def test_a_mistake_is_answered_with_one_sentence(
     code, text, headers = await site(lambda: store).get(f"/reports/{path}")
     assert (code, kind(headers)) == (status, "text/html; charset=utf-8")
     assert sentence.lower() in told(text).lower()
-    # The form is there still, with what was asked.
+    # The form still shows what was asked.
     assert status == 404 or "<form" in text or path.startswith("count")
 
 
@@ -256,7 +256,7 @@ async def test_the_list_has_every_report_and_the_status_page_leads_to_it(
 
 
 @ensureDeferred
-async def test_without_an_audit_there_are_none(site: Callable[..., Client]) -> None:
+async def test_without_an_audit_there_are_no_reports(site: Callable[..., Client]) -> None:
     client = site(None)
     for path in ("/reports/", "/reports/clients"):
         status, text, _ = await client.get(path)
@@ -267,7 +267,7 @@ async def test_without_an_audit_there_are_none(site: Callable[..., Client]) -> N
 
 
 @ensureDeferred
-async def test_who_may_not_look_sees_no_report(store: Engine, site: Callable[..., Client]) -> None:
+async def test_without_a_login_no_report_is_shown(store: Engine, site: Callable[..., Client]) -> None:
     client = site(lambda: store, {"ann": hash_password("secret")})
     for path in ("/reports/", "/reports/clients?format=csv"):
         assert (await client.get(path))[0] == 401
@@ -320,7 +320,7 @@ async def test_a_missing_store_gives_a_message_and_not_a_traceback(site: Callabl
 
     status, text, _ = await site(stopping).get("/reports/clients")
     assert (status, "The audit's store cannot be read: the server is about to stop." in told(text)) == (503, True)
-    # The first page shows what is known without it, and tells neither that the audit is off nor that all is well.
+    # The first page shows what is known without the store, and says neither that the audit is off nor that all is well.
     status, text, _ = await site(stopping).get("/")
     assert (status, "cannot be read: the server is about to stop." in told(text)) == (200, True)
     assert "The audit is off" not in told(text)
@@ -328,7 +328,7 @@ async def test_a_missing_store_gives_a_message_and_not_a_traceback(site: Callabl
 
 
 class Threads:
-    """Threads whose work is done when the test says so."""
+    """Threads whose work ends when the test says so."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
@@ -375,7 +375,7 @@ def test_reports_take_turns_so_that_threads_are_left_for_others(store: Engine) -
     assert requests[-1].finished == 1
 
 
-def test_who_leaves_is_not_rendered_for_and_gives_the_turn_on(store: Engine) -> None:
+def test_a_reader_who_leaves_passes_the_turn_on(store: Engine) -> None:
     threads = Threads()
     resource = reports(store, threads)
     requests = [requested(resource, b"clients") for _ in range(SLOW + 2)]

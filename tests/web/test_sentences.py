@@ -1,4 +1,4 @@
-"""What the site says where there is nothing to list, and of the last day of an activation."""
+"""What the site says if there is nothing to list, and about the last day of an activation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def page(sites: Sites, site: str, path: str) -> str:
     return text
 
 
-def test_the_last_day_of_an_activation_is_not_no_day() -> None:
+def test_the_last_day_of_an_activation_is_not_shown_as_zero_days() -> None:
     assert [days(left) for left in (0, 1, 2)] == ["less than a day", "1 day", "2 days"]
 
 

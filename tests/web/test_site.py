@@ -1,4 +1,4 @@
-"""The site tells health, metrics and the status page, over real HTTP on loopback."""
+"""The site serves health, metrics and the status page, over real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_metrics_count_the_clients(tmp_path: Path) -> None:
         assert told["kmstwist_client_count", "Windows", "25"] == 30
         assert told["kmstwist_client_count_needed", "Windows", "25"] == 25
         assert told["kmstwist_last_success_timestamp_seconds", "lab", PRODUCT] > 0
-        # Counted at most once a minute: who asks again gets the same numbers.
+        # Counted at most once a minute: whoever asks again gets the same numbers.
         counted = ("kmstwist_clients_counted_timestamp_seconds",)
         activate(server, server.key, 5)
         again = metrics(url)
@@ -86,14 +86,14 @@ def test_the_metrics_count_the_clients(tmp_path: Path) -> None:
             assert again["kmstwist_client_count", "Windows", "25"] == 30
 
 
-def test_it_lives_is_ready_and_shows_itself(lab: tuple[Server, str]) -> None:
+def test_it_is_alive_and_ready_and_shows_its_status(lab: tuple[Server, str]) -> None:
     _, url = lab
     assert get(url + "livez")[:2] == (200, "ok\n")
     assert get(url + "readyz")[:2] == (200, "healthy\n")
     status, page, headers = get(url)
     assert (
         status,
-        # Whether the seven above, which were not activated, are counted already is not this test's matter.
+        # This test does not depend on whether the seven above, which were not activated, are counted already.
         re.search(r"<p>Clients are answered[^.]*\. Healthy since", page) is not None,
         "it grants no licences" in page,
     ) == (200, True, True)
@@ -144,7 +144,7 @@ def test_workers_are_one_and_a_crashed_one_takes_no_count_with_it(lab: tuple[Ser
         assert gateway.stop() == 0
 
 
-def test_a_listener_for_others_wants_users_and_knows_them(tmp_path: Path) -> None:
+def test_a_site_open_to_others_requires_users_and_knows_them(tmp_path: Path) -> None:
     config, users = tmp_path / "kms.toml", tmp_path / "users"
     web = free_port()
     config.write_text(f'[web]\nlisten = "0.0.0.0:{web}"\n')

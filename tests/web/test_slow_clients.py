@@ -1,4 +1,4 @@
-"""Long answers and slow clients, with a clock that the test turns."""
+"""Long answers and slow clients, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXT = "".join(random.Random(1).choices("0123456789abcdef", k=400_000))
 
 
 class Abortable(StringTransport):
-    """A transport that tells when it was cut off."""
+    """A transport that remembers whether it was cut off."""
 
     aborted = False
 
@@ -39,7 +39,7 @@ class Abortable(StringTransport):
 
 
 class Pulled(DummyRequest):
-    """A request whose producer is asked when the test says so."""
+    """A request whose producer the test asks for more."""
 
     producer: Any = None
 
@@ -72,7 +72,7 @@ def test_an_answer_takes_as_long_as_it_takes_and_a_request_does_not() -> None:
     assert [each.aborted for each in transports] == [False, True]
 
 
-def test_who_still_reads_an_answer_is_not_cut_off_but_gets_no_more_time_than_that() -> None:
+def test_a_client_that_reads_its_answer_gets_the_whole_time_but_no_more() -> None:
     clock = Clock()
     site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), clock.seconds, reactor=clock)
     address = IPv4Address("TCP", "127.0.0.1", 40_000)
@@ -88,7 +88,7 @@ def test_who_still_reads_an_answer_is_not_cut_off_but_gets_no_more_time_than_tha
 
 
 @pytest.mark.parametrize("announced", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
-def test_a_long_body_is_refused_before_it_is_there(announced: bytes) -> None:
+def test_a_long_body_is_refused_before_it_arrives(announced: bytes) -> None:
     site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), Clock().seconds, reactor=Clock())
     address = IPv4Address("TCP", "127.0.0.1", 40_000)
     protocol: Any = site.buildProtocol(address)
@@ -137,7 +137,7 @@ def test_a_page_that_does_not_read_its_events_loses_its_place() -> None:
     live.end()
 
 
-def test_of_more_live_pages_than_there_is_room_for_the_last_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_pages_beyond_the_limit_get_no_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kmstwist.web.live.MOST", 2)
     clock = Clock()
     site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), clock.seconds, reactor=clock)
@@ -169,7 +169,7 @@ def test_a_long_answer_arrives_whole_and_leaves_room_for_the_next() -> None:
         assert request.responseHeaders.getRawHeaders("Content-Length") == [str(len(TEXT))]
 
 
-def test_answers_that_wait_have_a_limit_together() -> None:
+def test_waiting_answers_share_a_limit() -> None:
     spool = Spool(Clock(), most=len(TEXT))
     first = spool.fill([TEXT], Event())
     with pytest.raises(Crowded):
@@ -192,7 +192,7 @@ def test_a_client_that_reads_nothing_loses_its_place() -> None:
     assert sent(spool, Pulled()) == TEXT.encode()
 
 
-def test_nothing_more_is_read_for_who_is_gone() -> None:
+def test_nothing_more_is_read_for_a_client_that_has_gone() -> None:
     gone = Event()
 
     def pieces() -> Any:

@@ -1,4 +1,4 @@
-"""The count of clients is made in a thread, at most once a minute, and given to everybody who asks."""
+"""Clients are counted in a thread, at most once a minute, and everybody who asks gets the result."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def made() -> tuple[Clock, Threads, LatestTotals]:
     return clock, threads, LatestTotals(store, clock.seconds, threads)
 
 
-def test_all_who_ask_first_wait_for_one_count(made: tuple[Clock, Threads, LatestTotals]) -> None:
+def test_all_early_requests_wait_for_one_count(made: tuple[Clock, Threads, LatestTotals]) -> None:
     _, threads, latest = made
     first, second = asked(latest), asked(latest)
     assert (first, second, len(threads.started)) == ([], [], 1)
@@ -69,7 +69,7 @@ def test_later_requests_do_not_wait_and_an_old_count_is_made_again(made: tuple[C
     assert asked(latest) == [Totals(2.0)]
 
 
-def test_what_cannot_be_read_is_not_told_any_more(made: tuple[Clock, Threads, LatestTotals]) -> None:
+def test_a_count_that_fails_replaces_the_old_one_by_none(made: tuple[Clock, Threads, LatestTotals]) -> None:
     clock, threads, latest = made
     asked(latest)
     threads.end(Totals(1.0))
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_not_told_any_more(made: tuple[Clock, Threads, La
     assert asked(latest) == [None]
 
 
-def test_a_defect_reaches_who_asked(made: tuple[Clock, Threads, LatestTotals]) -> None:
+def test_a_defect_reaches_whoever_asked(made: tuple[Clock, Threads, LatestTotals]) -> None:
     clock, threads, latest = made
     answers = asked(latest)
     threads.end(Failure(ZeroDivisionError("x")))
