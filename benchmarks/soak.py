@@ -5,6 +5,9 @@
 A minute by default: an hour is asked for. Each process of the server has a row of its own: the server (with workers,
 the supervisor, and each worker), and the process aside that commits the audit's records while many come. Rates mean
 something where the machine is otherwise idle; memory and descriptors everywhere.
+
+What a process has of its own is judged from a quarter of the time on: by then the caches are full. From half an hour on
+there is a verdict; the exit status is 1 if a process grows or keeps descriptors.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 from uuid import UUID
 
 from benchmarks import harness
@@ -41,6 +46,12 @@ _ROWS, _LEAST = 12, 5.0
 _REST = 90.0
 #: The CMID in whose place the number of a machine is written.
 _CMID = UUID("6863616d-6e69-2765-7320-6e756d626572")
+#: The part of the time under load after which caches have filled, and the minutes of load that make a verdict.
+_WARM, _VERDICT = 0.25, 30.0
+#: MiB an hour that a process may grow by. Pages of 4 KiB, and threads that come and go, make some.
+_GROWTH = 0.25
+#: Descriptors that a server may have more when all is at rest than before: of the store, once records were made.
+_MORE = 2
 _DONE = re.compile(r"done (\d+) errors (\d+) ")
 
 
@@ -112,6 +123,42 @@ def _rollup(folder: Path) -> list[str]:
     return (folder / "smaps_rollup").read_text().splitlines()[1:]
 
 
+@dataclass(slots=True)
+class Course:
+    """A process in the course of a soak: what it is, and its looks, each with its second and whether under load."""
+
+    name: str
+    looks: list[tuple[float, bool, Look]] = field(default_factory=list)
+
+    def growth(self, since: float) -> float | None:
+        """MiB an hour by which it grew under load from that second on; None with fewer than four looks.
+
+        It is the median of what each two looks say: one step early or late, such as a thread's first, is no growth.
+        """
+        points = [(second, look.own) for second, load, look in self.looks if load and second >= since]
+        if len(points) < 4:
+            return None
+        return median((b[1] - a[1]) / 1024 / (b[0] - a[0]) * 3600 for a, b in combinations(points, 2))
+
+    @property
+    def more_descriptors(self) -> int | None:
+        """How many more it has at the very end than before all load; None if it was not there at both."""
+        (_, first_load, first), (_, last_load, last) = self.looks[0], self.looks[-1]
+        return None if first_load or last_load else last.descriptors - first.descriptors
+
+    def verdict(self, since: float) -> tuple[str, bool]:
+        """A sentence, and whether all is well."""
+        growth, more = self.growth(since), self.more_descriptors
+        parts = []
+        if growth is not None:
+            parts.append(f"{growth:+.2f} MiB an hour of its own memory, at most {_GROWTH:g} is none")
+        if more is not None:
+            parts.append(f"{more:+d} descriptors at rest, at most {_MORE} is none")
+        well = (growth is None or growth <= _GROWTH) and (more is None or more <= _MORE)
+        said = "; ".join(parts) or "not there for long enough"
+        return f"{self.name}: {'as it began' if well else 'GROWS'} ({said})", well
+
+
 class Soak:
     """One run: `rows` are the table's, in the order of time; each is printed as it comes."""
 
@@ -123,9 +170,10 @@ class Soak:
         self._told = self._begun, 0
         self.done = self.errors = 0
         self.rows: list[str] = []
+        self.courses: dict[int, Course] = {}
 
-    def look(self, phase: str) -> None:
-        """Add a row for each process."""
+    def look(self, phase: str, *, load: bool = False) -> None:
+        """Add a row for each process; `load` says whether it is under load."""
         now = time.monotonic()
         before, done = self._told
         rate = (self.done - done) / (now - before) if now > before else 0.0
@@ -136,6 +184,8 @@ class Soak:
                 head = f"{phase} | {now - self._begun:.0f} | {self.done:,} | {rate:,.0f}" if not number else " | | | "
                 memory = f"{one.resident / 1024:.2f} | {one.own / 1024:.2f}"
                 name = "process aside" if is_aside(pid) else "server"
+                course = self.courses.setdefault(pid, Course(name))
+                course.looks.append((now - self._begun, load, one))
                 row = f"| {head} | {name} | {memory} | {one.descriptors} | {one.threads} |"
                 self.rows.append(row)
                 print(row, file=sys.stderr)
@@ -151,8 +201,8 @@ class Soak:
         for _ in self._conversations(ends):
             if time.monotonic() >= due:
                 due += every
-                self.look("load")
-        self.look("end of load")
+                self.look("load", load=True)
+        self.look("end of load", load=True)
         for part in range(3):
             time.sleep(rest / 3)
             self.look(f"rest of {rest * (part + 1) / 3:.0f} s")
@@ -171,6 +221,13 @@ class Soak:
                 raise RuntimeError(f"the load generator failed with {load.returncode}")
             self.done += int(found[1])
             self.errors += int(found[2])
+
+    def verdict(self, minutes: float) -> tuple[str, bool]:
+        """What is to be said of each process after so many minutes of load, and whether all is well."""
+        if minutes < _VERDICT:
+            return f"No verdict: caches fill at first, and only {_VERDICT:g} minutes of load tell more.", True
+        said = [course.verdict(minutes * 60 * _WARM) for course in self.courses.values()]
+        return "\n".join(f"- {sentence}" for sentence, _ in said), all(well for _, well in said)
 
     def table(self) -> str:
         """The rows as Markdown."""
@@ -203,15 +260,20 @@ def main() -> None:
     addresses = f"{chosen.addresses or 1:,} address{'es' if chosen.addresses > 1 else ''}"
     machines = f"{chosen.machines:,} machines" if chosen.machines else "opaque requests"
     minutes = "a minute" if chosen.minutes == 1 else f"{chosen.minutes:g} minutes"
+    verdict, well = soak.verdict(chosen.minutes)
     text = f"""# Soak
 
 {harness.machine()}; {system.title}.
 {chosen.clients} clients at once from {addresses}, {machines}, for {minutes}: {soak.done:,}
 conversations and {soak.errors} errors. `python -m benchmarks soak` measures it again, `--minutes 60` for an hour.
 
+{verdict}
+
 {soak.table()}
 """
     harness.report("soak", text)
+    if not well:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
