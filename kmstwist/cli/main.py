@@ -13,7 +13,7 @@ from kmstwist import __version__
 from kmstwist.cli.lazy import INTERRUPTED, LazyGroup, Verb
 from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
 from kmstwist.cli.where import config_option, remember_config
-from kmstwist.startup import collect_rarely
+from kmstwist.startup import collect_rarely, leave_at_once
 
 #: All verbs.
 VERBS = {
@@ -97,3 +97,5 @@ def main() -> None:
     except OutputError as error:
         give_up_standard_output()
         sys.exit(f"Error: the output cannot be written: {error}")
+    finally:
+        leave_at_once()

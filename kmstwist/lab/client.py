@@ -12,6 +12,7 @@ in which it goes on asking. The intervals are the host's, once it has answered.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from kmstwist.kms import filetime
@@ -20,9 +21,12 @@ from kmstwist.kms.labids import activation_id, kms_id
 from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import V6, Version
-from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.host_settings import DEFAULT_ACTIVATION_INTERVAL, DEFAULT_RENEWAL_INTERVAL
 from kmstwist.lab.keys import HOST_ID_PREFIX
+
+# Commands that only show machines do without AES.
+if TYPE_CHECKING:
+    from kmstwist.lab.cipher import LabCipher
 
 GRACE_PERIOD = 30 * 86_400
 """Seconds of grace, before the first activation and after one has expired."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+HOST = "host"
+"""The reserved name of the lab host among the lab machines."""
 DEFAULT_ACTIVATION_INTERVAL = 120
 """Minutes after which a client that is not activated asks again."""
 DEFAULT_RENEWAL_INTERVAL = 10_080

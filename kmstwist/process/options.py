@@ -2,6 +2,9 @@
 
 The table is in `kmstwist.configuration.options`. The same code checks their types and bounds as the file's, so that a
 mistake gives the same sentence with another place, and exit status 1.
+
+The configuration's model, which takes longer to load than all else, is imported where a configuration is made: `--help`
+makes none.
 """
 
 from __future__ import annotations
@@ -13,22 +16,21 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
-from kmstwist.configuration import environment
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.options import OPTIONS, Option
-from kmstwist.configuration.reading import Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.problem import Problem
-from kmstwist.process.pidfile import prepare_pid_file
-from kmstwist.process.workers.adoption import Adoption
 from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, fault_of_identity, future_identity
-from kmstwist.telemetry.log import direct_log
+
+if TYPE_CHECKING:
+    from kmstwist.configuration.reading import Effective, Override
+    from kmstwist.process.workers.adoption import Adoption
 
 #: twistd's own options, which people write after `kms` but which belong before it.
 _TWISTDS = frozenset(
@@ -125,6 +127,9 @@ class Options(usage.Options):
             return
         if fault := fault_of_identity(self.twistd):
             sys.exit(visible_lines(f"kmstwist: {StartupError(*fault)}"))
+        from kmstwist.process.pidfile import prepare_pid_file
+        from kmstwist.telemetry.log import direct_log
+
         adoption = self.adoption
         self.effective = self._loaded_or_told()
         try:
@@ -136,6 +141,8 @@ class Options(usage.Options):
         direct_log(self.twistd, self.effective.config.server.log)
 
     def _loaded_or_told(self) -> Effective:
+        from kmstwist.configuration.reading import Effective
+
         try:
             handed = None if self.adoption is None else self.adoption.read_config()
             return self.load() if handed is None else Effective(handed, self.config_file)
@@ -149,12 +156,17 @@ class Options(usage.Options):
 
     def load(self) -> Effective:
         """The configuration as the file is now. Raises `ConfigError`."""
+        from kmstwist.configuration.reading import load
+
         return load(self.config_file, self.overrides())
 
     def overrides(self) -> list[Override]:
         """What the environment says, and the options, which override it. Raises `ConfigError` for a text in place of
         a number.
         """
+        from kmstwist.configuration import environment
+        from kmstwist.configuration.reading import Override
+
         found = environment.overrides(os.environ)
         mistakes = []
         for one in OPTIONS:
@@ -200,6 +212,8 @@ class Options(usage.Options):
     @property
     def adoption(self) -> Adoption | None:
         """What a supervisor handed to this worker; None in any other process."""
+        from kmstwist.process.workers.adoption import Adoption
+
         return Adoption.inherited()
 
     @property

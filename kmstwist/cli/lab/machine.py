@@ -30,13 +30,13 @@ from kmstwist.discovery.lookup.dns_names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.kms.version import Version
+from kmstwist.lab.host_settings import HOST
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import MACHINE, Licence, Machine
 from kmstwist.lab.machines.regions import DEFAULT as DEFAULT_REGION
 from kmstwist.lab.machines.regions import region as find_region
 from kmstwist.lab.machines.session import dns_domain
 from kmstwist.lab.machines.troubles import NONE, TROUBLES, afflict, relieve, trouble_lines
-from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows import registry as windows_registry
 
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."

@@ -21,12 +21,12 @@ from kmstwist.cli.lab.common import (
     timeout_option,
 )
 from kmstwist.cli.output import say_json
+from kmstwist.lab.host_settings import HOST
 from kmstwist.lab.machines.errors import Published
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.regions import DEFAULT
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import options as slmgr_options
-from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from kmstwist.cli.lab.common import (
     state_folder,
     timeout_option,
 )
+from kmstwist.lab.host_settings import HOST
 from kmstwist.lab.machines.session import Output
-from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows.cim import Instance, instances
 from kmstwist.lab.windows.powershell import Interpreter
 from kmstwist.lab.windows.registry import NUMBER, RegistryError, below_of, entries, reg, remove, write

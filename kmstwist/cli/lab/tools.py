@@ -13,6 +13,7 @@ import click
 
 from kmstwist.cli.lab.common import held_machines, lab_errors_explained, load_key, machine_store, state_folder
 from kmstwist.kms.status import Status
+from kmstwist.lab.host_settings import HOST
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Refused
@@ -24,7 +25,6 @@ from kmstwist.lab.ospp.texts import BEGIN, END
 from kmstwist.lab.slmgr import client as slmgr_client
 from kmstwist.lab.slmgr import host as slmgr_host
 from kmstwist.lab.slmgr import options as slmgr_options
-from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.texts import connection_line
 
 _UNREACHED = int(Status.E_RPC_SERVER_UNAVAILABLE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -20,7 +20,6 @@ from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.kms import filetime
 from kmstwist.kms.messages import LicenseStatus, MessageError, Request
 from kmstwist.kms.status import Status, explain
-from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import Outcome
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.events import MachineEvent, acquisition_failed, answer_processed, request_sent
@@ -38,6 +37,9 @@ from kmstwist.lab.machines.troubles import (
 )
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
+
+if TYPE_CHECKING:
+    from kmstwist.lab.cipher import LabCipher
 from kmstwist.shown import as_sentence
 from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for

@@ -28,8 +28,6 @@ from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.slmgr.texts import TYPE_MISMATCH, error_line
 from kmstwist.lab.windows_names import NEWEST
 
-HOST = "host"
-"""The reserved name of the lab host among the lab machines."""
 NAME = "Windows(R), LAB-KMSHost edition"
 DESCRIPTION = "Windows(R) Operating System, VOLUME_KMS_LAB channel"
 OFFICE_NAME = "Office 21, LAB-OfficeKMSHost edition"
