@@ -20,11 +20,12 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IUNIXTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IUNIXTransport
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
 from kmstwist.process.control_client import CommandError
@@ -52,8 +53,9 @@ class Answer:
     afterwards: Callable[[], object] | None = None
 
 
+@implementer(IHalfCloseableProtocol)
 class ControlProtocol(LineOnlyReceiver):
-    """One administrator's connection."""
+    """One administrator's connection. Whoever has closed their side, as `nc -N` does, is still answered."""
 
     transport: IUNIXTransport
     delimiter = b"\n"
@@ -63,6 +65,21 @@ class ControlProtocol(LineOnlyReceiver):
         self._commands = commands
         self._log = log
         self._afterwards: list[Callable[[], object]] = []
+        #: Commands that have no answer yet, and whether the other side sends no more of them.
+        self._under_way = 0
+        self._has_said_all = False
+
+    def readConnectionLost(self) -> None:
+        """End the connection when all is answered."""
+        self._has_said_all = True
+        self._end_when_answered()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed, as we asked."""
+
+    def _end_when_answered(self) -> None:
+        if self._has_said_all and not self._under_way:
+            self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Do what an answer left to do at the end of the connection."""
@@ -71,15 +88,19 @@ class ControlProtocol(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Do one command."""
+        self._under_way += 1
         try:
             request = json.loads(line)
-            command = self._commands[request["command"]]
-        except (ValueError, TypeError):
+            name = request["command"]
+            if not isinstance(name, str):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, RecursionError):
             self._reply({"ok": False, "error": "a request is one JSON object with a command"})
             return
-        except KeyError as unknown:
+        command = self._commands.get(name)
+        if command is None:
             there = ", ".join(sorted(self._commands))
-            self._reply({"ok": False, "error": f"this server does not know the command {unknown}; it has: {there}"})
+            self._reply({"ok": False, "error": f"this server does not know the command {name!r}; it has: {there}"})
             return
         maybeDeferred(command, request).addCallbacks(self._done, self._failed)
 
@@ -98,7 +119,9 @@ class ControlProtocol(LineOnlyReceiver):
         self._reply({"ok": False, "error": failure.getErrorMessage()})
 
     def _reply(self, answer: Mapping[str, object]) -> None:
+        self._under_way -= 1
         self.sendLine(json.dumps(answer, default=str).encode())
+        self._end_when_answered()
 
 
 class ControlFactory(Factory):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
@@ -48,6 +48,11 @@ COMMANDS = {
         (b'{"command": "refuse"}', {"ok": False, "error": "not today"}),
         (b'{"command": "defect"}', {"ok": False, "error": "division by zero"}),
         (b"nonsense", {"ok": False, "error": "a request is one JSON object with a command"}),
+        (b"{}", {"ok": False, "error": "a request is one JSON object with a command"}),
+        (b'{"command": 5}', {"ok": False, "error": "a request is one JSON object with a command"}),
+        pytest.param(
+            b"[" * 60_000, {"ok": False, "error": "a request is one JSON object with a command"}, id="too deep for JSON"
+        ),
         (b"[]", {"ok": False, "error": "a request is one JSON object with a command"}),
     ],
 )
@@ -94,6 +99,40 @@ async def test_a_socket_left_by_a_killed_server_is_replaced_and_a_living_server_
     assert second.stopService() is None
     assert path.exists()
     await maybeDeferred(first.stopService)
+
+
+def test_a_command_that_takes_long_is_answered_although_its_side_is_closed() -> None:
+    answer: Deferred[Any] = Deferred()
+    protocol = ControlFactory({"late": lambda _: answer}, logger()).buildProtocol(None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b'{"command": "late"}\n')
+    protocol.readConnectionLost()
+    assert not transport.disconnecting
+    answer.callback({"said": "late"})
+    assert json.loads(transport.value()) == {"ok": True, "said": "late"}
+    assert transport.disconnecting
+
+
+@ensureDeferred
+async def test_whoever_has_said_all_is_answered_all_and_then_the_connection_ends(tmp_path: Path) -> None:
+    service = ControlService(tmp_path / "control.sock", COMMANDS, reactor, logger())
+    service.startService()
+    requests = b'{"command": "later"}\n{"command": "nothing"}\n'
+    assert await deferToThread(said_in_full, service.path, requests) == [{"ok": True, "said": "later"}, {"ok": True}]
+    assert await deferToThread(said_in_full, service.path, b"") == []
+    await maybeDeferred(service.stopService)
+
+
+def said_in_full(path: Path, request: bytes) -> list[Any]:
+    """What a server answers to somebody who closes their side after the request."""
+    with socket.socket(socket.AF_UNIX) as administrator:
+        administrator.settimeout(PATIENCE)
+        administrator.connect(str(path))
+        administrator.sendall(request)
+        administrator.shutdown(socket.SHUT_WR)
+        with administrator.makefile("rb") as stream:
+            return [json.loads(line) for line in stream]
 
 
 def test_a_missing_server_is_reported_with_the_cure(tmp_path: Path) -> None:
