@@ -32,7 +32,7 @@ def main() -> int:
     below = False
     for room in rooms:
         floor = FLOORS[room]
-        # A room of which nothing was measured is below any floor.
+        # A room without any measurement is below every floor.
         share = 100 * taken[room] / branches[room] if branches[room] else 0.0
         below |= share < floor
         print(f"{room:<14} {share:5.1f} % of {branches[room]:>5} branches; the floor is {floor:g} %")

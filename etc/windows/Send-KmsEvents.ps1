@@ -76,7 +76,7 @@ function Save-Remembered([long] $RecordId) {
     if (-not (Test-Path -LiteralPath $parent)) {
         New-Item -ItemType Directory -Path $parent | Out-Null
     }
-    # Written aside and moved, so that a crash leaves the old note or the new one.
+    # Written to another file and renamed, so that a crash leaves either the old note or the new one.
     $aside = $StateFile + '.new'
     @{ LogName = $LogName; RecordId = $RecordId } | ConvertTo-Json | Set-Content -LiteralPath $aside -Encoding UTF8
     Move-Item -LiteralPath $aside -Destination $StateFile -Force
@@ -125,7 +125,7 @@ function Write-Folder($Events, [long] $Last) {
     finally {
         $writer.Dispose()
     }
-    # A file of this ending is whole.
+    # A file with this ending is complete.
     Move-Item -LiteralPath $aside -Destination (Join-Path $Folder ($name + '.xml')) -Force
 }
 
@@ -145,7 +145,7 @@ function Send-Server($Events) {
             $stream.Write($bytes, 0, $bytes.Length)
         }
         $stream.Flush()
-        # The other side closes when it has read everything; until then it is not known that it has.
+        # The other side closes when it has read everything; before that, we cannot know.
         $client.Client.Shutdown([System.Net.Sockets.SocketShutdown]::Send)
         $rest = New-Object byte[] 1
         while ($client.Client.Receive($rest) -gt 0) { }
