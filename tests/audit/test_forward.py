@@ -160,6 +160,17 @@ def test_strangers_of_every_gateway_come_together(store: Engine, target: Engine,
     ]
 
 
+def test_a_central_store_keeps_the_latest_strangers_that_have_gone(
+    store: Engine, target: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmstwist.audit.strangers.GONE", 2)
+    forwarder = Forwarder(store, target)
+    for day in range(6):
+        remember(store, "gw1", "corp.test", [Stranger("corp.test", f"day{day}.test", 1688, 0, 0)], START + day * DAY)
+        forward_all(forwarder)
+    assert [row["host"] for row in rows(target, "strangers")] == ["day3.test", "day4.test", "day5.test"]
+
+
 def test_events_retention_and_forgetting_work_in_postgresql(store: Engine, target: Engine, tmp_path: Path) -> None:
     failed = [opaque(START + at, "10.0.0.1", hresult=0xC004F06C) for at in (5, 6)]
     insert_batch(store, [opaque(START, "10.0.0.1"), *failed, opaque(START + DAY)])

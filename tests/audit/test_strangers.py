@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from kmstwist.audit.engine import reading
@@ -51,3 +52,14 @@ def test_domains_and_gateways_are_told_apart(store: Engine) -> None:
     remember(store, "gw1", "lab.test", [], 2000)
     remember(store, "gw2", "corp.test", [], 2000)
     assert [(row.gateway, row.host, row.gone) for row in rows(store)] == [("gw1", "a.test", None)]
+
+
+def test_of_those_that_have_gone_the_latest_are_kept(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.audit.strangers.GONE", 3)
+    remember(store, "gw2", "corp.test", [stranger("other.test")], 0)
+    remember(store, "gw2", "corp.test", [], 1)
+    for day in range(1, 10):
+        remember(store, "gw1", "corp.test", [stranger("always.test"), stranger(f"day{day}.test")], 1000 * day)
+
+    hosts = [row.host for row in rows(store)]
+    assert hosts == ["always.test", "day9.test", "day8.test", "day7.test", "day6.test", "other.test"]

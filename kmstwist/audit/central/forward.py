@@ -30,6 +30,7 @@ from kmstwist.audit.migrate import migrate, revision_fault
 from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
+from kmstwist.audit.strangers import forget_oldest
 from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
 from kmstwist.pacing.waits import doubled
 from kmstwist.shown import without_password
@@ -230,6 +231,8 @@ class Forwarder:
         )
         with writing(self._sending) as connection:
             connection.execute(statement, rows)
+            for gateway, domain in {(str(row["gateway"]), str(row["domain"])) for row in rows}:
+                forget_oldest(connection, gateway, domain)
         self._strangers = rows
 
     def _send(self, batch: Sequence[Record]) -> None:
