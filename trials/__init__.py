@@ -1,1 +1,1 @@
-"""Long trials of what docs/promises.md says: real processes, killed, flooded and left alone; for `make trials`."""
+"""Long trials of the promises in docs/promises.md, for `make trials`: real processes, killed, flooded or left alone."""

@@ -1,4 +1,4 @@
-"""Runs the trials that are named, or all, within some minutes, and says what held: `make trials`."""
+"""Runs the named trials, or all, within some minutes, and reports which promises held: `make trials`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import importlib
 import sys
 import time
 
-#: Each with its part of the time.
+#: Each trial with its share of the time.
 TRIALS = {"floods": 0.2, "upstreams": 0.15, "clocks": 0.1, "hangs": 0.1, "kills": 0.25, "soak": 0.2}
 
 
 def main() -> int:
-    """The exit status: 1 where a promise did not hold."""
+    """Returns the exit status: 1 if a promise did not hold."""
     parser = argparse.ArgumentParser(prog="python -m trials", description=__doc__)
     parser.add_argument("trials", nargs="*", help=f"any of {', '.join(TRIALS)}; all by default")
     parser.add_argument("--minutes", type=float, default=30.0, help="for all of them together")

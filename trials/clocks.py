@@ -1,7 +1,7 @@
-"""The wall clock set back and forward by hours under load: nobody waits, nobody is cut, and every deadline stays.
+"""The wall clock set back and forward by hours under load: nobody waits, nobody is cut, and every deadline holds.
 
-Calls alone would go on with any clock. So a client that says nothing is also connected before each step: it must be
-closed when its time is over, neither earlier nor later.
+Calls alone would not show a wrong clock. So before each step a silent client connects, too: it must be closed when its
+time is over, neither earlier nor later.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from trials.judging import Judgement, lab
 
 #: Seconds by which the clock is set.
 STEPS = (-120, 7200, -7200, 86_400, -1)
-#: Seconds that a client which says nothing has, and that it may be closed late on a busy machine.
+#: Seconds that a silent client has, and by which its closing may be late on a busy machine.
 FIRST_BYTE = 3.0
 LATE = 10.0
 
 
 class Silent:
-    """A client that says nothing; `seconds` is how long it was connected, None while it is."""
+    """A silent client; `seconds` is how long it was connected, None while it still is."""
 
     def __init__(self, port: int) -> None:
         self.seconds: float | None = None
@@ -42,7 +42,7 @@ class Silent:
             self.seconds = time.monotonic() - self._begun
 
     def judge(self, step: int) -> Judgement:
-        """Wait for its end."""
+        """Wait until it is closed."""
         self._thread.join()
         seconds = self.seconds
         text = "it was not closed" if seconds is None else f"closed after {seconds:.1f} s"
@@ -51,7 +51,7 @@ class Silent:
 
 
 def run(seconds: float) -> list[Judgement]:
-    """Each step for its share of the time."""
+    """Do each step for its share of the time."""
     library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
     if library is None or shutil.which("faketime") is None:
         return [Judgement("the clock may be set", True, "not tried: faketime is not installed")]
@@ -79,7 +79,7 @@ def run(seconds: float) -> list[Judgement]:
         try:
             for each in STEPS:
                 silent = Silent(server.port)
-                # Until it is accepted, and its deadline set by the clock as it was.
+                # Until it is accepted, and its deadline is set by the old clock.
                 good_clients(server.port, 0.5)
                 step.write_text(f"{each:+d}")
                 begun = time.monotonic()
@@ -91,7 +91,7 @@ def run(seconds: float) -> list[Judgement]:
                     judged.append(silent.judge(each))
                     continue
                 text = f"{len(took)} calls in {time.monotonic() - begun:.0f} s, the longest {max(took):.0f} ms"
-                # A server that waits for the clock answers nobody for as long as it was set back.
+                # A server that waited for the wall clock would answer nobody for as long as the clock was set back.
                 judged.append(Judgement(promise, max(took) < 10_000, text))
                 judged.append(silent.judge(each))
         finally:

@@ -1,6 +1,6 @@
-"""Floods of PDUs that are no calls, of idle connections and of bad logins, and a good client beside them.
+"""Floods of PDUs that are not calls, of idle connections and of bad logins, with a well-behaved client beside them.
 
-The good client connects, binds and asks, over and over; how long that takes is judged: a median of 100 ms at most.
+The well-behaved client connects, binds and asks, over and over; its median time must be at most 100 ms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _fragment(flags: int) -> bytes:
     return encode(Request(2, 0, 0, b"x", flags=flags))
 
 
-#: What a flood's connection sends over and over after its bind.
+#: What a flooding connection sends repeatedly after its bind.
 FLOODS: dict[str, tuple[int, bytes]] = {
     "one-byte fragments": (50, _fragment(FIRST_FRAG) + _fragment(0) * 900),
     "cancels": (20, encode(CoCancel(7)) * 2000),
@@ -40,7 +40,7 @@ FLOODS: dict[str, tuple[int, bytes]] = {
 
 
 def good_clients(port: int, seconds: float) -> list[float]:
-    """How long each call took, in milliseconds, the connection included."""
+    """How long each call took, in milliseconds, including the connection."""
     took = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -56,7 +56,7 @@ def good_clients(port: int, seconds: float) -> list[float]:
 
 
 def _flood(port: int, connections: int, what: bytes) -> None:
-    """Keep this many connections open, each sending as fast as it is taken, and connecting again when it is cut."""
+    """Keep this many connections open; each sends as fast as the server reads, and reconnects when it is cut."""
     os.nice(5)
     poll = selectors.DefaultSelector()
     offsets: dict[socket.socket, int] = {}
@@ -92,7 +92,7 @@ def _flood(port: int, connections: int, what: bytes) -> None:
 
 @contextmanager
 def flooding(target: Callable[..., None], *arguments: object) -> Iterator[None]:
-    """A flood in a process of its own."""
+    """A flood in a separate process."""
     process = multiprocessing.get_context("spawn").Process(target=target, args=arguments, daemon=True)
     process.start()
     time.sleep(3)
@@ -104,7 +104,7 @@ def flooding(target: Callable[..., None], *arguments: object) -> Iterator[None]:
 
 
 def run(seconds: float) -> list[Judgement]:
-    """Each flood for its share of the time."""
+    """Run each flood for its share of the time."""
     judged = []
     share = max(3.0, seconds / (len(FLOODS) + 1))
     with lab() as server:
@@ -113,7 +113,7 @@ def run(seconds: float) -> list[Judgement]:
             with flooding(_flood, server.port, connections, what):
                 took = good_clients(server.port, share)
             median = statistics.median(took)
-            # Where it is held up for long, there is but one call.
+            # If the client is held up for long, there is only one call.
             worst = statistics.quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
             text = f"median {median:.0f} ms, 95th percentile {worst:.0f} ms ({calm:.0f} without), {len(took)} calls"
             judged.append(Judgement(f"a good client beside {connections} connections of {name}", median < 100, text))

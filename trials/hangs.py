@@ -1,7 +1,7 @@
-"""Processes that hang: a worker that is stopped at its work, and one that never gets as far as its control socket.
+"""Processes that hang: a worker suspended at work, and one that never opens its control socket.
 
-Each is found, said, killed and replaced; no question waits longer than it takes the command to start and two seconds;
-and clients are served by the others all the while.
+Each is found, logged, killed and replaced; no question takes more than two seconds beyond the command's own start; and
+the other workers serve clients throughout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from trials.floods import good_clients
 from trials.judging import Judgement
 
-#: Python reads this at its start. The second worker hangs there for as long as a file is there.
+#: Python reads this at its start. The second worker hangs there as long as a file exists.
 _HANGS = """
 import os, signal, sys
 if '"worker":2' in os.environ.get("KMSTWIST_WORKER", "") and os.path.exists(os.environ["TRIAL_HANGS"]):
@@ -40,7 +40,7 @@ def workers(server: Server) -> list[int]:
 
 
 def _asked(server: Server) -> float:
-    """How long the supervisor takes to tell its status, in seconds."""
+    """How long the supervisor takes to report its status, in seconds."""
     begun = time.monotonic()
     ask(socket_path(server.state_dir, server.port), {"command": "status"}, 30.0)
     return time.monotonic() - begun
@@ -82,7 +82,7 @@ def _never_starts(folder: Path, name: str, how: str) -> Judgement:
             os.environ.update(before)
         gateway.wait_for(" listening ")
         begun = time.monotonic()
-        # The first worker may be busy with its own start still.
+        # The first worker may still be starting.
         wait_until(lambda: _asked(gateway) < 2.5)
         longest = 0.0
         first = workers(gateway)
@@ -104,7 +104,7 @@ def _never_starts(folder: Path, name: str, how: str) -> Judgement:
 
 
 def run(seconds: float) -> list[Judgement]:
-    """Each way to hang at the start once; the rest of the time, workers are stopped."""
+    """Try each way to hang at the start once; suspend workers for the rest of the time."""
     judged = []
     begun = time.monotonic()
     for name, how in _WAYS.items():

@@ -1,4 +1,4 @@
-"""What the trials share: a server to try, and what is said of it in the end."""
+"""What the trials share: a server to try, and the verdict at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.system.running import Server
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was promised, whether it held, and what was seen."""
+    """A promise, whether it held, and what was seen."""
 
     promise: str
     held: bool
@@ -21,13 +21,13 @@ class Judgement:
 
     @property
     def line(self) -> str:
-        """For the report."""
+        """The verdict as a line of the report."""
         return f"{'held  ' if self.held else 'BROKEN'}  {self.promise}: {self.seen}"
 
 
 @contextmanager
 def lab(*options: str) -> Iterator[Server]:
-    """A lab as a process of its own, with a folder that is gone afterwards."""
+    """A lab in a separate process, with a folder that is deleted afterwards."""
     scratch = tempfile.TemporaryDirectory(prefix="kmstwist-trial-")
     with scratch as folder, Server(Path(folder) / "state", *options) as one:
         yield one

@@ -1,4 +1,4 @@
-"""SIGKILL under load, over and over: no call that was answered is missing from the audit."""
+"""SIGKILL under load, over and over: the audit has every call that was answered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trials.floods import BIND, CALL
 from trials.judging import Judgement
 
 _CLIENTS = 6
-#: Seconds that a server lives: before it has a process aside that commits for it, and while it has one.
+#: Seconds that a server lives: too short for a process aside that commits for it, or long enough for one.
 _ALONE, _ASIDE = (0.3, 1.5), (3.0, 6.0)
 
 
 class Crowd:
-    """Clients that ask until they are told to stop; `answered` is how many answers they had."""
+    """Clients that ask until they are told to stop; `answered` is how many answers they got."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -48,7 +48,7 @@ class Crowd:
                 time.sleep(0.01)
 
     def end(self) -> int:
-        """Stop; how many answers there were."""
+        """Stop. Returns the number of answers."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -69,7 +69,7 @@ def aside_of(server: int) -> list[int]:
 
 
 def run(seconds: float) -> list[Judgement]:
-    """As many kills as fit: of the server, and of the process aside before in some."""
+    """As many kills as fit: of the server and, in some rounds, of the process aside before it."""
     kills, asides, answered, port = 0, 0, 0, None
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="kmstwist-trial-") as folder:
@@ -78,7 +78,7 @@ def run(seconds: float) -> list[Judgement]:
             with Server(state, port=port) as server:
                 port = server.port
                 crowd = Crowd(port)
-                # When it is killed must not be where it always is in its work.
+                # The moments of the kills must vary, so that they hit different stages of its work.
                 time.sleep(random.uniform(*(_ASIDE if kills % 3 == 0 else _ALONE)))  # noqa: S311
                 aside = aside_of(server.process.pid)
                 asides += bool(aside)

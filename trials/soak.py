@@ -1,4 +1,4 @@
-"""Left alone under a steady load: neither memory nor descriptors grow, the server's or the process aside's."""
+"""Under a steady load, neither memory nor descriptors grow, in the server or in the process aside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from trials.judging import Judgement, lab
 from trials.kills import Crowd, aside_of
 
-#: Bytes that memory may grow by after the first quarter: caches fill up. SQLite's, in the process aside, holds 64 MiB.
+#: By how many bytes memory may grow after the first quarter, while caches fill: SQLite's in the process aside, 64 MiB.
 _GROWTH, _GROWTH_ASIDE = 32 << 20, 96 << 20
 
 
@@ -19,12 +19,12 @@ def resident(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    """How many a process has open."""
+    """How many descriptors a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def run(seconds: float) -> list[Judgement]:
-    """A crowd for all of the time; looked at after its first quarter and at its end."""
+    """A crowd for the whole time; measured after its first quarter and at its end."""
     with lab() as server:
         pid = server.process.pid
         crowd = Crowd(server.port)
@@ -35,7 +35,7 @@ def run(seconds: float) -> list[Judgement]:
         grown, asides_then = resident(pid) - memory, aside_of(pid)
         after = [(resident(each), descriptors(each)) for each in asides_then]
         answered = crowd.end()
-        # The last connections end a moment later than their clients.
+        # The last connections end a moment after their clients.
         time.sleep(1)
         open_ones = descriptors(pid)
     text = f"{answered} calls, {grown / 2**20:.1f} MiB more, {open_ones} descriptors open at the end"

@@ -1,7 +1,7 @@
-"""A host that floods the gateway, before another one that is well: clients are answered by the other, and soon.
+"""A host that floods the gateway, asked before a healthy one: clients soon get their answers from the healthy one.
 
-What it sends as fast as it is taken: garbage from the first moment on, fragments of an answer that never ends, or one
-thing over and over that nobody asked for. Its circuit opens in between, and it is tried again, so it floods again.
+As fast as the gateway reads, it sends garbage from the first moment, fragments of an endless answer, or one unrequested
+PDU over and over. In between its circuit opens, and it is tried again, so it floods again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.system.gateway_process import start_gateway, start_lab, upstream
 from trials.floods import flooding, good_clients
 from trials.judging import Judgement
 
-#: What it sends once, and then over and over; what is not an answer comes before anything was asked.
+#: What it sends once, and then over and over; anything but an answer comes before the first request.
 FLOODS: dict[str, tuple[bytes, bytes]] = {
     "garbage": (b"", bytes(range(256)) * 256),
     "fragments of a byte": (
@@ -37,14 +37,14 @@ FLOODS: dict[str, tuple[bytes, bytes]] = {
 
 
 def _serve(port: int, name: str) -> None:
-    """The host: a thread for each connection."""
+    """The flooding host: a thread for each connection."""
     once, over_and_over = FLOODS[name]
 
     def flood(client: socket.socket) -> None:
         association = ServerAssociation(RpcServer((Interface(KMS_INTERFACE, 1),)), "1688")
         with client, suppress(OSError):
             if name != "garbage":
-                # The bind is answered as it should be; what is asked then is not.
+                # The bind is answered properly; the request after it is not.
                 association.receive_data(client.recv(65536))
                 client.sendall(association.data_to_send())
                 client.recv(65536)
@@ -59,7 +59,7 @@ def _serve(port: int, name: str) -> None:
 
 
 def run(seconds: float) -> list[Judgement]:
-    """Each flood for its share of the time."""
+    """Run each flood for its share of the time."""
     judged = []
     share = max(3.0, seconds / len(FLOODS) - 8)
     for name in FLOODS:

@@ -1,4 +1,4 @@
-"""What the tests use of pytest-twisted, which comes without types."""
+"""The types of what the tests use of pytest-twisted, which ships none."""
 
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ParamSpec
