@@ -325,6 +325,18 @@ AUDIT_RETENTION_FAILING = LogEvent(
 EVENTS_LISTENING = LogEvent(
     "events-listening", "info", "Events of KMS hosts are received here.", {"at": "kind, address and port"}
 )
+EVENTS_CERTIFICATE = LogEvent(
+    "events-certificate",
+    "info",
+    "The certificate for events over TLS was read again, as it is at each reload. New connections have it.",
+    {"file": "the file", "until": "when it expires"},
+)
+EVENTS_CERTIFICATE_UNUSABLE = LogEvent(
+    "events-certificate-unusable",
+    "error",
+    "The certificate for events over TLS was to be read again, and cannot be used. The former one stays in use.",
+    {"detail": "why, and the cure"},
+)
 EVENTS_REFUSED = LogEvent(
     "events-refused",
     "warn",

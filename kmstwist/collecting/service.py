@@ -9,10 +9,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.collecting.keeper import BATCH, Counts, Store, Waiting
@@ -33,6 +34,7 @@ from kmstwist.startup import StartupError
 from kmstwist.system.threads import MORE_THREADS, OneThread
 
 if TYPE_CHECKING:
+    from OpenSSL.SSL import Context
     from twisted.internet.ssl import CertificateOptions
 
 #: The default of the most connections at one time.
@@ -42,6 +44,20 @@ CONNECTIONS = 100
 EVERY = 2.0
 #: The longest pause between attempts at a store that fails, and between two lines about one matter, in seconds.
 RETRY_MOST, SAY_EVERY = 60.0, 600.0
+
+
+@implementer(IOpenSSLContextFactory)
+class _Latest:
+    """What a new connection over TLS begins with."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def getContext(self) -> Context:
+        """The context of the certificates in force."""
+        assert self._collector.tls is not None
+        context: Context = self._collector.tls.getContext()
+        return context
 
 
 class Collector(Service):
@@ -67,7 +83,8 @@ class Collector(Service):
         self._senders = senders
         self._store = store
         self._reactor = reactor
-        self._tls = tls
+        #: The certificates for TLS. Connections that come have those which are here then.
+        self.tls = tls
         self._drain = drain
         self._thread = OneThread("events", reactor)
         self._ports: list[IListeningPort] = []
@@ -107,7 +124,7 @@ class Collector(Service):
                 if place.kind == TLS:
                     from twisted.protocols.tls import TLSMemoryBIOFactory
 
-                    factory = TLSMemoryBIOFactory(self._tls, False, factory)  # type: ignore[arg-type, assignment]
+                    factory = TLSMemoryBIOFactory(_Latest(self), False, factory)  # type: ignore[assignment]
                 opened = self._reactor.listenTCP(port, factory, interface=host)
         except CannotListenError as error:
             self._say(f"cannot listen at {place}: {error.socketError}", str(place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.collecting.keeper import Store
 from kmstwist.collecting.service import CONNECTIONS, Collector
 from kmstwist.collecting.settings import TLS, EventsSettings
+from kmstwist.logevents import EVENTS_CERTIFICATE, EVENTS_CERTIFICATE_UNUSABLE
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.extras import install_command
@@ -49,7 +50,7 @@ def make_collector(
         raise StartupError("[events] listen needs the audit, which is off", "set enabled = true in [audit]")
     if zone is None:
         zone = ZoneInfo(settings.timezone) if settings.timezone else SystemZone()
-    tls = _tls(settings) if any(place.kind == TLS for place in settings.places) else None
+    tls = _tls(settings) if _uses_tls(settings) else None
     kept = Store(store, zone, addresses_of if dns else lambda _: (), now)
     return Collector(settings.places, settings.senders, kept, reactor, tls=tls, drain=drain, connections=connections)
 
@@ -73,6 +74,32 @@ def collect(reactor: Reactor, settings: EventsSettings, store: str, zone: tzinfo
     collector.startService()
     reactor.addSystemEventTrigger("before", "shutdown", collector.stopService)
     return Deferred()
+
+
+def read_certificates_again(collector: Collector, settings: EventsSettings) -> None:
+    """Take certificates that were renewed. Those that cannot be used are logged, and the former ones stay."""
+    if not _uses_tls(settings):
+        return
+    try:
+        tls = _tls(settings)
+    except StartupError as error:
+        EVENTS_CERTIFICATE_UNUSABLE.emit(collector.log, detail=str(error))
+        return
+    collector.tls = tls
+    EVENTS_CERTIFICATE.emit(collector.log, file=settings.certificate, until=_expires(tls))
+
+
+def _expires(tls: CertificateOptions) -> str:
+    """The day on which a certificate expires."""
+    assert tls.certificate is not None
+    # As in ASN.1: 20261128193206Z.
+    at = tls.certificate.get_notAfter()
+    assert at is not None
+    return datetime.strptime(at.decode(), "%Y%m%d%H%M%S%z").date().isoformat()
+
+
+def _uses_tls(settings: EventsSettings) -> bool:
+    return any(place.kind == TLS for place in settings.places)
 
 
 def _tls(settings: EventsSettings) -> CertificateOptions:

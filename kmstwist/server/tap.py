@@ -220,7 +220,7 @@ def _make_server(
         Part(apply=lambda new: setattr(asking, "servers", new.dns.server_addresses)),
         Part(apply=lambda new: redirect_log(new.server.log)),
         Part([audit] if audit is not None else []),
-        Part([collector] if collector is not None else []),
+        Part() if collector is None else _collecting(collector),
         _answering(factory, gateway, lab, adoption),
         Part([ControlService(path, parts.commands, reactor, identity=identity)]),
         Part([listening], apply=lambda new: setattr(listening, "drain", new.server.timeouts.drain)),
@@ -275,6 +275,12 @@ def _make_collector(config: Config, reactor: Reactor, budget: Budget, *, lab: bo
 
     store = str(config.audit.store_path(state_dir(config), lab=lab)) if config.audit.enabled else None
     return make_collector(config.events, store, reactor, drain=config.server.timeouts.drain, connections=budget.events)
+
+
+def _collecting(collector: Collector) -> Part:
+    from kmstwist.server.collecting import read_certificates_again
+
+    return Part([collector], apply=lambda new: read_certificates_again(collector, new.events))
 
 
 def _make_factory(
