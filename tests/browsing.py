@@ -11,13 +11,13 @@ from playwright.sync_api import Page, sync_playwright
 from tests.conftest import find_program
 from tests.waiting import PATIENCE
 
-#: Makes a page with a width and a scheme; gives it with the list of what the browser complained of.
+#: Makes a page with a width and a colour scheme. Returns it with the list of the browser's complaints.
 PageMaker = Callable[..., tuple[Page, list[str]]]
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser, for all tests of a module."""
+    """The browser, shared by all tests of a module."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_program("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -28,7 +28,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def browser_page(chromium: Any) -> Iterator[PageMaker]:
-    """Makes pages; each has storage of its own and is closed after the test."""
+    """Makes pages; each has its own storage and is closed after the test."""
     made: list[Any] = []
 
     def make(

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Hundreds of servers and commands are started, and each would compile kmstwist anew where an environment, such as that
-# of a container, says that nothing compiled is to be kept.
+# Hundreds of servers and commands are started. Each would compile kmstwist again if the environment, such as a
+# container's, forbids keeping compiled files.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Machines that build are slow at times: a deadline would be a timing for an assertion. In continuous integration the
-# examples are always the same ones, so that a change is judged by itself; elsewhere they differ from run to run.
+# Build machines are slow at times: a deadline would make timing an assertion. In continuous integration the examples
+# are always the same, so that a failure is due to the change; elsewhere they differ from run to run.
 settings.register_profile("kmstwist", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("kmstwist")
 
@@ -57,7 +57,7 @@ PACKAGES = {
     "kdb5_util": "krb5-kdc",
     "kadmin.local": "krb5-admin-server",
     "kinit": "krb5-user",
-    # The Python package, which make installs where these header files are.
+    # The Python package, which make installs if these header files exist.
     "gssapi": "libkrb5-dev",
     "dnsmasq": "dnsmasq-base",
     "strace": "strace",
@@ -69,7 +69,7 @@ _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 def find_program(name: str) -> str | None:
-    """Where a system program is, or None: on PATH, among the administrator's, or where Debian hides PostgreSQL's."""
+    """The path of a system program, or None: on PATH, in the administrator's folders, or in Debian's for PostgreSQL."""
     if name == "samba":
         suite = Path("/usr/lib/python3/dist-packages/samba/tests/dcerpc/raw_protocol.py")
         return str(suite) if suite.exists() else None
@@ -86,7 +86,7 @@ def find_program(name: str) -> str | None:
 
 
 def missing_for(item: pytest.Item) -> list[str]:
-    """The programs an item needs that this machine has not."""
+    """The programs that an item needs and this machine lacks."""
     needed = [program for marker in item.iter_markers("needs") for program in marker.args]
     unknown = [program for program in needed if program not in PACKAGES]
     if unknown:
@@ -95,9 +95,9 @@ def missing_for(item: pytest.Item) -> list[str]:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes that are no text are named after their argument and numbered.
+    """Bytes that are not text are named after their argument and numbered.
 
-    Some are made while tests are collected, which each process does for itself; the names must be the same in all.
+    Some are made while tests are collected. Each process collects separately, and the names must agree.
     """
     return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
 
@@ -109,7 +109,7 @@ def tested_before(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests whose programs are missing; where they are required, let them fail instead."""
+    """Skip the tests whose programs are missing; if programs are required, let the tests fail instead."""
     before = [item for item in items if tested_before(item)]
     if before:
         config.hook.pytest_deselected(items=before)
@@ -128,7 +128,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end which tests were skipped because a program is missing, and which packages have it."""
-    # Taken from the reports, for the tests themselves may have run in other processes.
+    # Taken from the reports, since the tests themselves may have run in other processes.
     skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
     found = re.findall(r"not installed: ([\w, -]+)", skipped)
     missing = sorted({program for programs in found for program in programs.split(", ")})

@@ -1,4 +1,4 @@
-"""Rules that no reader can check over hundreds of files; each returns the places that break it."""
+"""Rules that no reader can check across hundreds of files; each function returns the places that break one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 LONGEST_FILE = 350
 FULLEST_FOLDER = 15
-#: Tables: a row for each thing of its kind, and nothing to follow from line to line.
+#: Tables: one row for each thing of a kind, without logic to follow.
 TABLES = {"kms/status.py", "logevents.py", "reasons.py"}
 #: `_name` and `__name`; `__version__` and its like are public.
 PRIVATE = re.compile(r"_(?!_.*__$)")
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Each file of a package below `root` (the package's own folder), by the name it is imported by."""
+    """Each file of a package below `root` (the package's own folder), by its import name."""
     named = {}
     for path in sorted(root.rglob("*.py")):
         parts = (root.name, *path.relative_to(root).with_suffix("").parts)
@@ -27,7 +27,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imported(path: Path) -> Iterator[tuple[str, str | None]]:
-    """What a file imports, wherever in it: (module, name), the name None where the whole module is imported."""
+    """Everything that a file imports, anywhere in it, as (module, name); the name is None for a whole module."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
@@ -38,13 +38,13 @@ def imported(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def long_files(root: Path) -> list[str]:
-    """Files that are no table and have more than `LONGEST_FILE` lines."""
+    """Files with more than `LONGEST_FILE` lines, tables excepted."""
     lengths = {path.relative_to(root).as_posix(): len(path.read_text().splitlines()) for path in root.rglob("*.py")}
     return [f"{name}: {lines} lines" for name, lines in lengths.items() if lines > LONGEST_FILE and name not in TABLES]
 
 
 def full_folders(root: Path) -> list[str]:
-    """Folders that hold more than `FULLEST_FOLDER` files, `__init__.py` not counted."""
+    """Folders with more than `FULLEST_FOLDER` files, not counting `__init__.py`."""
     folders = Counter(path.parent for path in root.rglob("*.py") if path.name != "__init__.py")
     return [f"{folder.relative_to(root)}: {count} files" for folder, count in folders.items() if count > FULLEST_FOLDER]
 
@@ -81,7 +81,7 @@ def import_circle(root: Path) -> list[str]:
 
 
 def unbounded_caches(root: Path) -> list[str]:
-    """Functions whose every answer is kept for good, by their arguments: `cache`, or `lru_cache` without a size."""
+    """Functions that keep every answer for ever: `cache`, or `lru_cache` without a size."""
     return [
         f"{path.relative_to(root).as_posix()}: {function.name}"
         for path in sorted(root.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Telling the type checker, and checking in the test, what type things have."""
+"""Tells the type checker what type things have, and checks it in the test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ KindT = TypeVar("KindT")
 
 
 def of_kind(kind: type[KindT], things: Iterable[object]) -> list[KindT]:
-    """These things, which are all of this very kind."""
+    """These things; fails unless all have exactly this type."""
     found: list[KindT] = []
     for thing in things:
         assert type(thing) is kind

@@ -1,4 +1,4 @@
-"""A logger whose events a test sees."""
+"""A logger whose events a test can see."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _pythons() -> list[str]:
 
 @cache
 def _python() -> str | None:
-    """A Python of this version that another user can run the program with."""
+    """A Python of this version with which another user can run the program."""
     for python in _pythons():
         with suppress(OSError):
             if _run(python, "--version").returncode == 0:
@@ -52,7 +52,7 @@ def _python() -> str | None:
 
 
 def as_nobody(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `kmstwist` as a user who is nobody's friend; skips where that user can run no Python of this version."""
+    """Run `kmstwist` as a user without special rights; skips if that user cannot run a Python of this version."""
     if (python := _python()) is None:
         pytest.skip("an ordinary user cannot run this Python")
     return _run(python, *arguments, **env)
@@ -60,9 +60,9 @@ def as_nobody(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def passable() -> Iterator[Path]:
-    """A folder that everybody may go through, but not look into.
+    """A folder that everybody may enter but not list.
 
-    None below pytest's own: each pytest that starts on the machine shuts that to others again, at any moment.
+    It is not below pytest's own: each pytest that starts on this machine closes that folder to others again.
     """
     with TemporaryDirectory(prefix="kmstwist-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-#: Below the range that systems give to outgoing connections, so that none of these takes one.
+#: Below the range that systems use for outgoing connections, so that none of these takes one.
 _COMMON = range(12000, 32000)
 
-#: The open, locked files that are our leases. The system ends them with the process, however that ends.
+#: The open, locked files that are our leases. The system releases them with the process, however it ends.
 _leases: list[IO[str]] = []
 
 
 def free_port(among: Sequence[int] = _COMMON) -> int:
-    """A port nobody listens on, in TCP or UDP, over IPv4 or IPv6; this process's own until it ends.
+    """A port on which nobody listens, in TCP or UDP, over IPv4 or IPv6; it is this process's until the process ends.
 
-    The lease binds only those who ask here: other test processes, of other checkouts too. A server of the test's may
-    so be ended and started again at its port, and what must be refused is refused.
+    The lease binds only those who ask here: other test processes, including those of other checkouts. So a test can
+    stop a server and start it again at its port, and a connection that must be refused is refused.
     """
     folder = Path(tempfile.gettempdir()) / f"kmstwist-test-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The reactor of the tests, and what stands in its place, for the type checker."""
+"""The reactor of the tests, and what replaces it, for the type checker."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ reactor = installed_reactor()
 
 
 def in_place_of_one(stand_in: object) -> Reactor:
-    """What stands in a reactor's place: it has what the part that is tested uses of one."""
+    """A replacement for a reactor: it has what the tested part uses."""
     return cast(Reactor, stand_in)
 
 
 def listen(factory: Any, port: int = 0) -> IListeningPort:
-    """Listen on this machine with a factory, of whatever protocols."""
+    """Listen on this machine with any factory."""
     return reactor.listenTCP(port, factory, interface="127.0.0.1")
 
 
 def port_of(listening: IListeningPort) -> int:
-    """The number of a port that listens."""
+    """The number of a listening port."""
     address = listening.getHost()
     assert isinstance(address, IPv4Address)
     return address.port

@@ -1,4 +1,4 @@
-"""An address that is valid on one link is bound with the number of its link."""
+"""A link-local address is bound with the number of its link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.ports import free_port
 
 @pytest.fixture
 def on_a_link() -> str:
-    """An address of this machine that is valid on one link only."""
+    """A link-local address of this machine."""
     for line in Path("/proc/net/if_inet6").read_text().splitlines():
         digits, *_, link = line.split()
         if digits.startswith("fe80"):
@@ -33,7 +33,7 @@ def test_the_link_is_given_by_its_number() -> None:
     assert bindable("", 1688) == ("", 1688)
 
 
-def test_a_link_that_this_machine_has_not_is_an_address_that_it_has_not() -> None:
+def test_an_address_on_an_unknown_link_is_not_ours() -> None:
     with pytest.raises(OSError) as raised:
         bindable("fe80::1%none0", 1688)
     assert raised.value.errno == errno.EADDRNOTAVAIL

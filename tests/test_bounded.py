@@ -1,4 +1,4 @@
-"""What is kept for something that a client, a host or a reader chooses has a bound."""
+"""Every store of data whose keys a client, a host or a reader chooses is bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kmstwist.kms import names
 from kmstwist.pacing.bounded import BoundedMap
 from tests import house_rules
 
-#: Functions that keep every answer, and why there are few: their arguments are the program's own.
+#: Functions that keep every answer, and why these are few: the program itself chooses the arguments.
 FEW = {
     "audit/bulk.py: text_of": "statements that are made once",
     "audit/bulk.py: _one": "columns of the store",
@@ -24,11 +24,11 @@ FEW = {
     "kms/labids.py: kms_id": "families of products",
     "lab/windows_names.py: naming_of": "products of the catalogue",
     "transport/fdset.py: set_of": "reactors",
-    "web/static.py: contents": "files of the program: for another name there is no answer",
+    "web/static.py: contents": "files of the program: another name has no answer",
 }
 
 
-def test_what_was_used_longest_ago_is_forgotten_first() -> None:
+def test_the_least_recently_used_entry_is_forgotten_first() -> None:
     entries: BoundedMap[str, int] = BoundedMap(2, 60.0, Clock().seconds)
     entries.set("a", 1)
     entries.set("b", 2)
@@ -37,7 +37,7 @@ def test_what_was_used_longest_ago_is_forgotten_first() -> None:
     assert [entries.get(key) for key in "abc"] == [1, None, 3]
 
 
-def test_what_is_too_old_is_forgotten() -> None:
+def test_an_entry_that_is_too_old_is_forgotten() -> None:
     clock = Clock()
     entries: BoundedMap[str, int] = BoundedMap(2, 60.0, clock.seconds)
     entries.set("a", 1)
@@ -68,7 +68,7 @@ def test_there_are_never_more_entries_than_allowed(steps: list[tuple[bool, int]]
         assert len(entries) <= size
 
 
-def test_no_answer_is_kept_for_good_for_each_thing_that_somebody_may_ask() -> None:
+def test_no_cache_grows_with_what_others_ask() -> None:
     assert sorted(house_rules.unbounded_caches(Path(names.__file__).parents[1])) == sorted(FEW)
 
 

@@ -1,4 +1,4 @@
-"""The command that brings an optional package can be typed as printed, however kmstwist was installed."""
+"""The command that installs an optional package can be typed as printed, however kmstwist was installed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_no_command_asks_an_index_for_our_own_name(extra: str, venv: Installed, 
     for way in ways:
         command = install_command(extra, way)
         assert "kmstwist[" not in command
-        # It can be typed: every word is one.
+        # It can be typed: every word is a single one.
         assert shlex.split(command)
 
 
@@ -66,5 +66,5 @@ def test_the_command_for_this_environment_is_one_that_works() -> None:
 def test_no_page_and_no_program_names_an_extra_of_an_index() -> None:
     folders = [*(ROOT / "kmstwist").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
     named = [str(path) for path in folders if "pip install 'kmstwist[" in path.read_text()]
-    # This one says why not.
+    # This page says why not.
     assert named == [str(ROOT / "kmstwist" / "system" / "extras.py")]

@@ -1,7 +1,7 @@
 """The rules of the house.
 
-A room imports only from rooms below it, and a pure one nothing that does I/O; files are short, folders small, imports
-go round in no circle and take nobody's private names.
+A room imports only from rooms below it, and a pure room nothing that does I/O. Files are short and folders small;
+imports form no circle and take no private names of others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ WORLD = {"twisted", "socket", "select", "ssl", "asyncio", "time", "random", "sec
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The modules a file imports, wherever in it."""
+    """The modules that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -78,7 +78,7 @@ def test_a_room_imports_only_from_rooms_below_it(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", PURE)
-def test_a_pure_room_touches_nothing_of_the_world(room: str) -> None:
+def test_a_pure_room_does_no_io(room: str) -> None:
     touched = {
         f"{path.relative_to(PACKAGE)} imports {module}"
         for path in (PACKAGE / room).rglob("*.py")
@@ -120,7 +120,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Puts a file into a small package of its own, and gives the package's folder."""
+    """Puts a file into a small package. Returns the package's folder."""
 
     def plant(name: str, text: str) -> Path:
         path = tmp_path / "house" / name

@@ -1,4 +1,4 @@
-"""The reference pages say what the program does: they are made from it, and these tests notice when they are not."""
+"""The reference pages say what the program does: they are generated from it, and must be up to date."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make docs` makes, in a process of its own: click remembers how a command was called first in this one."""
+    """The output of `make docs`, from a separate process: here click remembers how a command was first called."""
     folder = tmp_path_factory.mktemp("made") / "docs"
     result = run([sys.executable, "-m", "kmstwist.cli.reference", str(folder)])
     assert result.returncode == 0, result.stderr
@@ -49,7 +49,7 @@ def test_every_reason_code_is_given_somewhere() -> None:
 def test_every_log_event_is_emitted_with_the_fields_it_documents() -> None:
     """Each `EVENT.emit(…)` in the program names only documented fields, and each event is emitted somewhere.
 
-    `tests/conversation/test_protocol.py` checks the fields of the one that is written by its `frame`.
+    `tests/conversation/test_protocol.py` checks the fields of the event that is written by its `frame`.
     """
     from kmstwist import logevents
 

@@ -1,4 +1,4 @@
-"""Whose rights a command of root's uses: those of the folder's owner, if the system knows that user."""
+"""Root's commands use the rights of the folder's owner, if the system knows that user."""
 
 from __future__ import annotations
 

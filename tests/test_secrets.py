@@ -1,4 +1,4 @@
-"""Which files with secrets are open to others."""
+"""Which secret files count as open to others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kmstwist.system.secrets import is_open_to_others
         ("/etc/kmstwist/users", 0o100600, False),
         ("/etc/kmstwist/users", 0o100644, True),
         ("/etc/kmstwist/users", 0o100660, True),
-        # Mounted by a container engine, with the mode of a file outside.
+        # Mounted by a container engine, with the mode of the file outside.
         ("/run/secrets/web_users", 0o100644, False),
         ("/run/secrets/kmstwist/web_users", 0o100444, False),
         ("/run/secrets", 0o100644, True),

@@ -14,7 +14,7 @@ from kmstwist.shown import has_password, url_without_password, without_password
         ("mysql+driver://u:s3cret@h/db", "mysql+driver://u:***@h/db"),
         ("postgresql://u:s3cret@s3cret@h/db", "postgresql://u:***@h/db"),
         ("postgresql://u:s3/cr3t@h:5432/db", "postgresql://u:***@h:5432/db"),
-        # With a slash too few, for whoever calls it a file.
+        # With a slash too few, as if it were a file.
         ("postgresql:/u:s3cret@h/db", "postgresql:/u:***@h/db"),
         ("postgresql://:s3cret@h/db", "postgresql://:***@h/db"),
         ("postgresql://u@h/db?password=s3cret&sslmode=require", "postgresql://u@h/db?password=***&sslmode=require"),
@@ -29,13 +29,13 @@ def test_a_password_in_a_url_is_hidden_whatever_the_scheme(text: str, shown: str
 
 
 @pytest.mark.parametrize("text", ["", "audit.sqlite", "postgresql://u@h/db", "postgresql://h:5432/db", "a:b@c"])
-def test_what_has_no_password_stays_as_it_is(text: str) -> None:
+def test_a_text_without_a_password_is_unchanged(text: str) -> None:
     assert without_password(text) == text
     assert not has_password(text)
 
 
 @pytest.mark.parametrize("part", ["x", "a:/", "a:/x:", "?a", "?a=", "/", "postgres:"])
-def test_a_long_text_is_looked_through_once(part: str) -> None:
+def test_a_long_text_is_searched_once(part: str) -> None:
     # Starting again at each letter would take an hour.
     text = "@ " + part * 100_000
     assert not has_password(text)

@@ -16,7 +16,7 @@ from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 
 def failure(path: Path, *statements: str, **options: object) -> Trouble:
-    """What is the matter with the first of these statements that fails."""
+    """The explanation of the first of these statements that fails."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0, **options})
     try:
         with engine.connect() as connection:
@@ -57,7 +57,7 @@ def test_each_error_is_of_its_kind(path: Path) -> None:
 
 
 def test_a_full_disk_damages_no_lab_machines(tmp_path: Path) -> None:
-    """A limit on the size of files is how a disk is full here; SQLite says the same of both."""
+    """A limit on file sizes stands for a full disk; SQLite reports the same error for both."""
     MachineStore(tmp_path / "machines.sqlite").close()
     script = (
         "import resource, signal, sys; from kmstwist.cli.main import main;"

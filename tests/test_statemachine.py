@@ -90,7 +90,7 @@ def test_a_default_row_takes_every_input_without_a_row_of_its_own() -> None:
     assert gate.state is Door.SHUT
 
 
-def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs() -> None:
+def test_the_most_specific_row_wins_and_a_state_s_default_before_an_input_s() -> None:
     notes: list[str] = []
 
     def action(name: str) -> Action:
@@ -117,29 +117,29 @@ def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs
     assert table.without_row() == []
 
 
-def test_what_no_row_is_for_raises_and_changes_nothing() -> None:
+def test_an_input_without_a_row_raises_and_changes_nothing() -> None:
     gate = Gate(DOOR)
     with pytest.raises(NoRow, match="door: pull cannot happen when shut"):
         gate.step(Hand.PULL)
     assert gate.state is Door.SHUT
 
 
-def test_a_table_lists_the_pairs_that_no_row_is_for() -> None:
+def test_a_table_lists_the_pairs_without_a_row() -> None:
     assert DOOR.without_row() == [(Door.SHUT, Hand.PULL), (Door.OPEN, Hand.PUSH), (Door.OPEN, Hand.TURN)]
 
 
-def test_two_rows_for_the_same_are_refused() -> None:
+def test_two_rows_for_the_same_state_and_input_are_refused() -> None:
     rows = [(Door.SHUT, Hand.PUSH, Door.OPEN, None), (Door.SHUT, Hand.PUSH, Door.SHUT, note)]
     with pytest.raises(ValueError, match="door: two rows are for the same state and input"):
         Table("door", INPUTS, rows)
 
 
-def test_an_input_that_is_not_explained_is_refused() -> None:
+def test_an_unexplained_input_is_refused() -> None:
     with pytest.raises(ValueError, match="door: no such input: turn"):
         Table("door", {Hand.PUSH: "Somebody pushes."}, [(Door.SHUT, Hand.TURN, Door.OPEN, None)])
 
 
-def test_the_trace_switch_tells_every_transition_those_within_an_action_too() -> None:
+def test_tracing_reports_every_transition_even_within_an_action() -> None:
     lines: list[str] = []
     gate = Gate(DOOR, trace=lambda *transition: lines.append(transition_text(*transition)))
     gate.step(Hand.PUSH)
@@ -149,7 +149,7 @@ def test_the_trace_switch_tells_every_transition_those_within_an_action_too() ->
     assert lines == ["door: shut, push: open", "door: open, pull: shut", "door: shut, turn: locked"]
 
 
-def test_classes_serve_as_inputs_and_are_called_by_their_names() -> None:
+def test_classes_can_be_inputs_and_are_named_by_their_names() -> None:
     table: Table[Door, type] = Table("kinds", {int: "A number.", str: "A text."}, [(Door.OPEN, ANY, Door.SHUT, None)])
     machine = Machine(table)
     machine.step(int, 3)
@@ -169,7 +169,7 @@ def test_a_diagram_and_its_tables_say_what_the_rows_say() -> None:
     assert page.endswith("- `turn`: Somebody turns the key.\n")
 
 
-def test_a_diagram_draws_no_arrow_from_a_state_that_another_row_decides_for() -> None:
+def test_a_diagram_draws_no_arrow_for_a_state_with_a_row_of_its_own() -> None:
     table: Table[Door, Hand] = Table(
         "door",
         INPUTS,

@@ -1,4 +1,4 @@
-"""What kmstwist does not do, held by tests that walk the source tree and the built wheel."""
+"""What kmstwist must not do: these tests search the source tree and the built wheel."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import pytest
 from kmstwist.lab.keys import HOST_ID_PREFIX, LabKey
 
 ROOT = Path(__file__).parents[1]
-#: The only module that may make a cipher or a MAC, and the only one that may derive keys.
+#: The only module that may use ciphers or MACs, and the only one that may derive keys.
 CIPHER_MODULE = "kmstwist/lab/cipher.py"
 KEYS_MODULE = "kmstwist/lab/keys.py"
 _HEX_KEY = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]?){16,32}\Z")
-#: What a label or a piece of protocol text looks like, as against a key.
+#: How a label or a piece of protocol text differs from a key.
 _WORDS = re.compile(rb"[a-z0-9 ./:_-]+\Z", re.IGNORECASE)
 _BASE64_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z|[A-Za-z0-9+/]{43}=\Z")
 _PRODUCT_KEY = re.compile(r"\b(?:[BCDFGHJKMPQRTVWXY2346789N]{5}-){4}[BCDFGHJKMPQRTVWXY2346789N]{5}\b")
-#: A host product id as a licensed host has it: groups of 5, 5, 3, 6 and 2 digits, then language, build and date.
+#: A host product id in the form of a licensed host's: groups of 5, 5, 3, 6 and 2 digits, then language, build and date.
 _EPID = re.compile(r"\b\d{5}-\d{5}-\d{3}-\d{6}-\d{2}-\d{4,5}-")
 _TEXT_SUFFIXES = {
     ".py",
@@ -45,7 +45,7 @@ _TEXT_SUFFIXES = {
 
 
 def tracked_files() -> list[Path]:
-    """Every file of the tree: those git knows, and those it would add."""
+    """Every file of the tree that git knows or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def sources(wheel: zipfile.ZipFile | None) -> Iterator[tuple[str, str]]:
-    """Name and text of all Python sources of the program, in the tree or in the wheel."""
+    """The names and texts of all Python sources of the program, in the tree or in the wheel."""
     if wheel is None:
         for path in tracked_files():
             if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in (

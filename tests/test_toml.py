@@ -1,4 +1,4 @@
-"""Absurd TOML is a mistake with a sentence, and quickly found."""
+"""Absurd TOML is reported in a sentence, and quickly."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from kmstwist.toml import read_toml
     ],
     ids=["brackets", "braces", "digits", "hexadecimal", "bits", "dotted-key", "dotted-heading", "keys", "date"],
 )
-def test_what_is_absurd_is_a_mistake(text: str, said: str) -> None:
+def test_absurd_toml_is_a_mistake(text: str, said: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError, match=said):
         read_toml(text)
 
 
-def test_a_long_list_of_addresses_is_none() -> None:
+def test_a_long_list_of_addresses_is_no_mistake() -> None:
     addresses = [f"10.{number >> 8}.{number & 255}.1" for number in range(5000)]
     line = "allow = [" + ", ".join(f'"{address}"' for address in addresses) + "]"
     several = "allow = [\n" + ", ".join(f'"{address}"' for address in addresses) + "\n]"

@@ -1,4 +1,4 @@
-"""Intervals are measured by the monotonic clock: the wall clock is read only for moments that are shown or stored."""
+"""The monotonic clock measures intervals: the wall clock is read only for moments that are shown or stored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.house_rules import modules
 
 PACKAGE = Path(__file__).parents[1] / "kmstwist"
-#: The modules that read the wall clock, and why. A wait, timeout, rate or retry is no reason: it takes the reactor's
+#: The modules that read the wall clock, and why. A wait, timeout, rate or retry is not a reason: use the reactor's
 #: `seconds`, or `time.monotonic`.
 READERS = {
     "kmstwist.clock": "gives the others the wall clock by its name",
@@ -43,7 +43,7 @@ READERS = {
     "kmstwist.cli.lab.tools": "a lab machine's Windows time",
     "kmstwist.cli.logs.log": "the period of a log",
 }
-#: What reads it, by the module and the name, or as methods of a class.
+#: Functions that read the wall clock, by module and name, or as methods of a class.
 WALL = {("time", "time"), ("time", "time_ns"), ("kmstwist.clock", "now")}
 METHODS = {"now", "utcnow", "today"}
 #: The modules that sleep, and why no client waits for it.
@@ -54,7 +54,7 @@ SLEEPERS = {
 
 
 def reads(path: Path) -> Iterator[tuple[str, str]]:
-    """What a file takes from a module, by `from x import y` or `x.y`."""
+    """The names that a file takes from a module, by `from x import y` or `x.y`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module or "", alias.name) for alias in node.names)

@@ -23,7 +23,7 @@ from kmstwist.system.wholefile import write_whole
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file of this process may grow: each write fails, as it does where there is no room."""
+    """Keep this process's files from growing: each write fails, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_was_there_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_on_failure_the_old_file_stays_and_no_draft_is_left(tmp_path: Path) -> None:
     file = tmp_path / "file"
     write_whole(file, "before", 0o644)
     with full_disk(), pytest.raises(OSError, match="File too large"):
@@ -81,7 +81,7 @@ def memory(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("write", "error"), [(salt, SaltError), (switches, SwitchesError), (memory, MemoryFault)])
-def test_each_of_ours_fails_with_a_sentence_and_works_when_there_is_room(
+def test_each_of_our_files_fails_with_a_sentence_and_works_when_there_is_room(
     tmp_path: Path, write: Callable[[Path], None], error: type[Exception]
 ) -> None:
     with full_disk(), pytest.raises(error, match="File too large"):
@@ -107,7 +107,7 @@ def test_a_salt_that_cannot_be_imported_leaves_the_one_in_force(tmp_path: Path) 
     assert (load_salt(own), former.read_bytes()) == (load_salt(other), before)
 
 
-def test_a_state_folder_on_a_full_disk_is_taken_all_the_same(tmp_path: Path) -> None:
+def test_a_state_folder_on_a_full_disk_can_still_be_locked(tmp_path: Path) -> None:
     with full_disk():
         kept = Ownership(tmp_path, "gateway", 1688)
     assert owner(tmp_path) == "gateway"

@@ -1,4 +1,4 @@
-"""Waiting for something that a real process does: for the event itself, as long as a busy machine may need."""
+"""Waiting for an action of a real process: for the event itself, for as long as a busy machine may need."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-#: Seconds after which what a test waits for will not come. Only a test that fails ever waits so long.
+#: Seconds after which a test gives up. Only a failing test waits that long.
 PATIENCE = 180.0
 
-#: Seconds between two looks: those who do the work need the processor too.
+#: Seconds between two looks: the processes under test need the processor too.
 _PAUSE = 0.02
 
 
 def wait_until(look: Callable[[], Seen], said: Callable[[], object] = lambda: "it does not come") -> Seen:
-    """Look until something true is seen, and return that; what `said` returns is shown when it never is."""
+    """Look until the result is true, and return it; if it never is, the failure shows what `said` returns."""
     give_up = time.monotonic() + PATIENCE
     while not (seen := look()):
         assert time.monotonic() < give_up, said()

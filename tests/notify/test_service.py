@@ -203,7 +203,7 @@ def test_an_expiring_machine_is_reported_once(tmp_path: Path, store: Engine) -> 
     site.service.stopService()
 
 
-def test_a_count_that_will_fall_is_told_and_that_it_is_over(tmp_path: Path, store: Engine) -> None:
+def test_a_count_that_will_fall_is_reported_and_so_is_its_end(tmp_path: Path, store: Engine) -> None:
     few = [known(at(20), f"old{number}", f"10.0.1.{number}") for number in range(5)]
     insert_batch(store, [*few, *(known(at(1), f"pc{number}", f"10.0.0.{number}") for number in range(21))])
     site = Site(tmp_path, lambda: store, topics=("count",))
@@ -231,7 +231,7 @@ def test_the_weekly_summary_comes_on_its_day_and_once(tmp_path: Path, store: Eng
     site.service.stopService()
 
 
-def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path) -> None:
+def test_an_unreadable_store_does_not_stop_other_messages(tmp_path: Path) -> None:
     def gone() -> Engine:
         raise StoreError("not open at present")
 

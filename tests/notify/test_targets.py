@@ -69,7 +69,7 @@ def test_a_refused_message_is_not_sent_and_says_why_without_the_url(webhook: Web
 
 
 @pytest.mark.parametrize("make", [json_url, mail_url])
-def test_with_nobody_listening_the_message_is_not_sent(make: object) -> None:
+def test_without_a_listener_the_message_is_not_sent(make: object) -> None:
     assert callable(make)
     (target,) = make_targets([make(free_port())])
     with pytest.raises(NotSent) as refused:
@@ -78,14 +78,14 @@ def test_with_nobody_listening_the_message_is_not_sent(make: object) -> None:
 
 
 @pytest.mark.parametrize("url", [f"nonsense://{SECRET}/x", f"tgram://{SECRET}", f"slack://{SECRET}"])
-def test_a_url_that_is_of_no_use_is_told_by_its_number(url: str) -> None:
+def test_an_unusable_url_is_reported_by_its_number(url: str) -> None:
     with pytest.raises(TargetError) as wrong:
         make_targets(["json://127.0.0.1", url])
     assert "number 2" in str(wrong.value)
     assert SECRET not in str(wrong.value)
 
 
-def test_two_targets_have_two_ids_that_stay() -> None:
+def test_two_targets_have_two_stable_ids() -> None:
     urls = ["json://127.0.0.1/a", "json://127.0.0.1/b"]
     first, second = make_targets(urls)
     assert first.id != second.id
