@@ -37,7 +37,7 @@ def put_aside() -> None:
 
     From then on Python counts the objects made, less those freed. Clients that come and go add nothing to that, so the
     collector is called when 500 more are there at once than before, for 1 ms, or when as much is left in cycles, some
-    3 MB. Most cycles are those that Twisted leaves of a connection to a host by its name: 46 objects each.
+    3 MB. Few things leave any: a connection that is refused, a name that is looked up, a page of the site.
     """
     gc.freeze()
     gc.set_threshold(_LATER, *_OLDER_LATER)
