@@ -84,7 +84,7 @@ def test_no_text_for_an_address_makes_it_raise(text: str) -> None:
     assert address is None or ip_address(str(address)) == address
 
 
-def test_a_client_past_its_rate_is_told_too_busy_until_its_bucket_fills() -> None:
+def test_a_client_past_its_rate_gets_too_busy_until_its_bucket_fills() -> None:
     clock = Clock()
     judge = admission(clock, client_rate=60, client_burst=3)
     assert [admitted(judge, "10.0.0.7") for _ in range(5)] == [True] * 3 + [False] * 2
@@ -190,7 +190,7 @@ def test_connections_past_the_total_are_refused() -> None:
     assert [refusal and refusal.reason for refusal in refusals] == [None, None, Reason.SERVER_CONNECTIONS]
 
 
-def test_one_client_gets_half_of_the_connections_where_there_are_few() -> None:
+def test_one_client_gets_half_of_the_connections_if_there_are_few() -> None:
     judge = admission(connections=16)
     refusals = [judge.opened("10.0.0.7") for _ in range(9)]
     assert [refusal and refusal.reason for refusal in refusals] == [*[None] * 8, Reason.ADMISSION_CONNECTIONS]
@@ -198,7 +198,7 @@ def test_one_client_gets_half_of_the_connections_where_there_are_few() -> None:
     assert judge.opened("10.0.0.8") is None
 
 
-def test_while_paused_every_call_is_told_too_busy() -> None:
+def test_while_paused_every_call_gets_too_busy() -> None:
     judge = admission()
     judge.paused = True
     refusal = judge.judge("127.0.0.1")
@@ -227,7 +227,7 @@ def test_a_client_whose_calls_nobody_counts_is_free_once_it_was_judged() -> None
     assert judge.free == {"10.7.0.1", "local"}
 
 
-def test_no_client_is_free_while_paused_nor_after_a_change_of_the_settings() -> None:
+def test_no_client_is_exempt_while_paused_or_after_a_change_of_the_settings() -> None:
     judge = admission()
     assert admitted(judge, "10.0.0.1")
     assert judge.free == {"10.0.0.1"}

@@ -47,7 +47,7 @@ def test_vacuum_without_limits_deletes_nothing(store: Engine) -> None:
     ("option", "value", "said"),
     [("--older-than", "a year", "write it as 90m"), ("--max-size", "big", "write it as 500M")],
 )
-def test_limits_that_are_none_are_refused(store: Engine, option: str, value: str, said: str) -> None:
+def test_impossible_limits_are_refused(store: Engine, option: str, value: str, said: str) -> None:
     result = run(store, "vacuum", option, value)
     assert result.exit_code == 2
     assert said in result.output
@@ -155,7 +155,7 @@ def test_a_files_name_is_shown_and_not_obeyed_by_a_terminal(store: Engine, tmp_p
     assert "c\\x1b[2Jd" in copied.output
 
 
-def test_vacuum_says_where_a_size_cannot_be_had(store: Engine) -> None:
+def test_vacuum_says_if_a_size_cannot_be_reached(store: Engine) -> None:
     insert_batch(store, [opaque(NOW_MS - at) for at in range(20)])
     result = run(store, "vacuum", "--max-size", "1")
     assert result.exit_code == 0

@@ -114,7 +114,7 @@ def test_ended_while_the_year_still_passes_it_leaves_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_a_taken_port_is_one_clear_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = kmstwist("demo", "--web-port", str(port))

@@ -136,7 +136,7 @@ def test_as_client_in_json_has_every_step_with_its_time(start_named: StartNamed)
     assert journey["steps"][-1]["milliseconds"] > 0
 
 
-def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
+def test_a_silent_dns_server_is_reported_in_a_sentence() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         server = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -146,14 +146,14 @@ def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_closed_port_of_a_dns_server_is_told_without_waiting() -> None:
+def test_a_closed_port_of_a_dns_server_is_reported_without_waiting() -> None:
     server = f"127.0.0.1:{free_port()}"
     result = run(*("dns.discover", "discover", "--domain", "corp.test", "--dns-server", server, "--timeout", "3600"))
     assert result.returncode == 1
     assert f"Nothing answers at {server}" in result.stdout
 
 
-def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_dns_server_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kmstwist.discovery.client.system_dns.RESOLV_CONF", "/nonexistent")
     result = CliRunner().invoke(discover, [])
     assert result.exit_code == 1

@@ -84,7 +84,7 @@ def test_a_refusal_is_a_sentence_with_its_code_and_the_other_domains_are_done(st
         ),
     ],
 )
-def test_a_host_without_an_address_is_told_before_it_is_published(
+def test_a_host_without_an_address_is_reported_before_it_is_published(
     start_named: StartNamed, host: str, said: str
 ) -> None:
     named = start_named(
@@ -130,7 +130,7 @@ def test_replace_own_takes_the_records_of_our_host_and_port_out_and_no_other(sta
 
 
 @pytest.mark.needs("named", "dig")
-def test_an_underscore_that_bind_refuses_is_told_for_what_it_is(start_named: StartNamed) -> None:
+def test_an_underscore_that_bind_refuses_is_reported_as_such(start_named: StartNamed) -> None:
     named = start_named({"corp.test": "options IN A 192.0.2.8\n"}, {"gateway": "hmac-sha256", "reader": "hmac-sha256"})
     arguments = ("--domain", "corp.test", "--host", "g_w.corp.test", "--server", named.server, "--anyway")
 

@@ -114,7 +114,7 @@ def test_each_refusal_is_a_sentence_with_its_code(kdc: Kdc, named: Named) -> Non
 
 
 @with_peers
-def test_a_server_that_knows_no_kerberos_is_told(kdc: Kdc, tmp_path: Path) -> None:
+def test_a_server_without_kerberos_is_reported(kdc: Kdc, tmp_path: Path) -> None:
     kdc.keytab("DNS/ns1.corp.test")
     folder = tmp_path / "plain"
     folder.mkdir()

@@ -43,7 +43,7 @@ def diagnose(*options: str) -> tuple[int, dict[str, dict[str, Any]]]:
     return result.returncode, worst
 
 
-def test_every_mistake_of_a_configuration_is_told(tmp_path: Path) -> None:
+def test_every_mistake_in_a_configuration_is_reported(tmp_path: Path) -> None:
     config = tmp_path / "kms.toml"
     config.write_text("[server]\nport = 0.5\nbogus = 1\n")
     result = kmstwist("doctor", "--json", "--config", str(config))
@@ -73,7 +73,7 @@ def test_an_upstream_that_is_the_gateway_itself_is_a_mistake_in_the_configuratio
     )
 
 
-def test_what_does_not_answer_is_told_with_the_cure(tmp_path: Path) -> None:
+def test_servers_that_do_not_answer_are_reported_with_the_cure(tmp_path: Path) -> None:
     config, dead, taken = tmp_path / "kms.toml", free_port(), socket.create_server(("::", 0), family=socket.AF_INET6)
     with taken:
         port = taken.getsockname()[1]
@@ -246,7 +246,7 @@ def test_of_the_central_store_doctor_says_what_the_server_knows(
     assert bool(finding.cure) is (verdict != "OK")
 
 
-def test_what_the_server_finds_wrong_with_itself_is_told(tmp_path: Path) -> None:
+def test_the_server_s_own_findings_are_reported(tmp_path: Path) -> None:
     running = told_by_server({CENTRAL: "gone"}, 0, published={"corp.test": "refused"}, leaving=True)
     found = {finding.check: finding for finding in checks.check_told(case(tmp_path, running=running))}
     assert list(found) == ["server", "record in corp.test"]
@@ -279,7 +279,7 @@ def test_a_running_server_is_found_wherever_its_state_is(tmp_path: Path) -> None
 
 
 @needs_root
-def test_an_ordinary_user_is_told_what_he_may_not_see(passable: Path) -> None:
+def test_an_ordinary_user_is_told_what_cannot_be_seen(passable: Path) -> None:
     """It is neither wrong nor right, and nobody is told to end a server that runs."""
     secret = passable / "secret.toml"
     secret.write_text("[server]\nport = 1\n")
@@ -304,7 +304,7 @@ def test_an_ordinary_user_is_told_what_he_may_not_see(passable: Path) -> None:
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10, Health.DOWN), (400, Health.DEGRADED), (9000, Health.HEALTHY)])
-def test_little_space_is_odd_and_none_is_bad(
+def test_little_space_is_a_warning_and_no_space_is_critical(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Health
 ) -> None:
     class Usage:

@@ -69,7 +69,7 @@ def test_a_licence_of_the_store_is_for_information() -> None:
     assert "nothing to do" in CliRunner().invoke(errors, ["0x4004F401"]).output
 
 
-def test_a_code_like_no_other_brings_none() -> None:
+def test_a_code_like_no_other_has_no_suggestion() -> None:
     assert "is it " not in CliRunner().invoke(errors, ["0x12345678"]).output
 
 
@@ -105,7 +105,7 @@ def test_the_codes_that_appear_in_this_field_are_known(code: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_what_is_not_a_code_gets_a_sentence() -> None:
+def test_a_text_that_is_not_a_code_gets_a_sentence() -> None:
     result = CliRunner().invoke(errors, ["help-me"])
     assert result.exit_code == 1
     assert 'Error: "help-me" is not a status code' in result.output

@@ -40,7 +40,7 @@ def test_a_misspelt_search_lists_what_is_near_and_says_so() -> None:
     assert "these are similar" in result.stderr
 
 
-def test_a_year_is_never_taken_for_another() -> None:
+def test_a_year_is_never_read_as_another() -> None:
     assert run("Windws", "Server", "2021", "Standard").exit_code == 1
 
 

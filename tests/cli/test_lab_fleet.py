@@ -60,7 +60,7 @@ def test_ready_scenarios_are_listed_and_printed() -> None:
         (["run", "--scenario", "branch-of-24", "--wire", "--wire-seconds", "nan"], "nan is not a number"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence_and_before_anything_is_run(words: list[str], said: str) -> None:
+def test_an_impossible_command_gets_a_sentence_before_anything_runs(words: list[str], said: str) -> None:
     result = run(*words)
     assert result.exit_code != 0
     assert said in result.output

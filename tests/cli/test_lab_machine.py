@@ -21,7 +21,7 @@ def new(tmp_path: Path, *words: str) -> Result:
 
 
 @pytest.mark.parametrize("text", ["corp.example:99", "[::1]", "10.0.0.1", ""])
-def test_a_domain_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_domain_is_refused(tmp_path: Path, text: str) -> None:
     result = new(tmp_path, f"--domain={text}")
     assert result.exit_code == 1
     assert "corp.example" in result.output
@@ -31,7 +31,7 @@ def test_a_domain_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "words", [["slmgr", "NOPE", "/ato"], ["ospp", "NOPE", "/act"], ["activate", "--machine", "NOPE"]]
 )
-def test_a_machine_that_is_not_there_is_named_before_a_key_that_is_missing(tmp_path: Path, words: list[str]) -> None:
+def test_a_missing_machine_is_reported_before_a_missing_key(tmp_path: Path, words: list[str]) -> None:
     result = CliRunner().invoke(lab, [*words, f"--state-dir={tmp_path}"])
     assert result.exit_code == 1
     assert 'there is no lab machine "NOPE"' in result.output
@@ -83,7 +83,7 @@ def test_the_registry_is_shown_and_set(tmp_path: Path) -> None:
     assert "have no value Other" in wrong.output
 
 
-def test_a_trouble_is_put_on_and_taken_away(tmp_path: Path) -> None:
+def test_a_trouble_is_set_and_removed(tmp_path: Path) -> None:
     new(tmp_path)
     state = f"--state-dir={tmp_path}"
     assert "0xC004F200" in run("machine", "trouble", "PC1", "not-genuine", state)

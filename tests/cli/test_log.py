@@ -268,7 +268,7 @@ def test_an_empty_journal_is_an_empty_log(journal: Path) -> None:
     assert (result.exit_code, result.output) == (0, "")
 
 
-def test_what_journalctl_cannot_do_is_one_sentence(journal: Path) -> None:
+def test_an_error_of_journalctl_is_one_sentence(journal: Path) -> None:
     result = CliRunner().invoke(log, ["--unit", "wrong"])
     assert result.exit_code == 1
     assert "Error: journalctl ended with status 1: journalctl --unit=wrong" in result.output

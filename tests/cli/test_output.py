@@ -44,7 +44,7 @@ def test_a_full_disk_below_the_output_is_one_sentence(words: list[str], unbuffer
     assert (result.returncode, result.stderr) == (1, SENTENCE)
 
 
-def test_a_full_disk_elsewhere_is_not_taken_for_the_output() -> None:
+def test_a_full_disk_elsewhere_is_not_blamed_on_the_output() -> None:
     result = run([sys.executable, "-c", OTHER_FILE])
     assert result.returncode == 1
     assert result.stderr.endswith("OSError: [Errno 28] No space left on device\n")

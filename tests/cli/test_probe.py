@@ -46,7 +46,7 @@ def probe() -> Probe:
     return ask
 
 
-def test_features_taken_for_a_transfer_syntax_make_no_kms_host(probe: Probe) -> None:
+def test_a_server_that_mistakes_features_for_a_transfer_syntax_is_not_a_kms_host(probe: Probe) -> None:
     features = ContextOutcome(0, 0, WINDOWS_CONTEXTS[2].transfers[0])
     status, output = probe(BindAck(2, (REFUSED, REFUSED, features)))
     assert status == 2

@@ -74,7 +74,7 @@ def test_a_wrong_question_gets_one_clear_sentence(path: str, arguments: list[str
     assert "Traceback" not in result.output
 
 
-def test_a_store_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_store_is_named_with_the_cure(tmp_path: Path) -> None:
     result = run("clients", "--store", str(tmp_path / "none.sqlite"))
     assert result.exit_code == 1
     assert "there is no audit store at" in result.output
@@ -108,14 +108,14 @@ def test_a_terminal_without_unicode_gets_what_it_can_show(path: str) -> None:
     assert b"pc1" in done.stdout
 
 
-def test_cron_is_told_by_the_status_whether_there_is_anything(path: str) -> None:
+def test_the_exit_status_says_whether_the_report_has_rows(path: str) -> None:
     assert run("expiring", "--store", path, "--fail-if-any").exit_code == 1
     assert "pc2" in run("expiring", "--store", path, "--fail-if-any").output
     assert run("expiring", "--store", path, "--fail-if-any", "--days", "1").exit_code == 0
     assert run("expiring", "--store", path).exit_code == 0
 
 
-def test_a_report_that_cannot_be_made_is_none_that_found_something(tmp_path: Path) -> None:
+def test_a_report_that_fails_has_another_exit_status(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.sqlite")
     result = run("expiring", "--store", missing, "--fail-if-any")
     assert (result.exit_code, "there is no audit store" in result.output) == (2, True)

@@ -41,7 +41,7 @@ def test_its_help_lists_all_options_of_the_plugin() -> None:
     assert [one.name for one in OPTIONS if f"--{one.name}" not in told] == []
 
 
-def test_a_mistyped_option_of_the_plugin_is_told_with_the_one_that_was_meant() -> None:
+def test_a_mistyped_option_of_the_plugin_suggests_the_right_one() -> None:
     for called, words in (("kmstwist serve", ["kmstwist", "serve"]), ("twistd kms", ["twistd", "-n", "kms"])):
         result = run([str(BIN / words[0]), *words[1:], "--usptream", "kms1"])
         assert (result.returncode, result.stdout) == (1, "")

@@ -25,7 +25,7 @@ def files_below(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} - users
 
 
-def test_everything_is_written_and_taken_away(tmp_path: Path) -> None:
+def test_everything_is_written_and_removed(tmp_path: Path) -> None:
     told = kmstwist("service", "install", "--root", str(tmp_path))
     assert told.returncode == 0, told.stderr
     assert files_below(tmp_path) == {
@@ -83,7 +83,7 @@ def test_the_mark_is_a_comment_of_each_language(tmp_path: Path) -> None:
     assert (share / "zsh/site-functions/_kmstwist").read_text().startswith("#compdef kmstwist\n")
 
 
-def test_the_administrators_own_is_neither_overwritten_nor_removed(tmp_path: Path) -> None:
+def test_the_administrator_s_files_are_neither_overwritten_nor_removed(tmp_path: Path) -> None:
     (tmp_path / UNIT).parent.mkdir(parents=True)
     (tmp_path / UNIT).write_text("mine")
     told = kmstwist("service", "install", "--root", str(tmp_path))

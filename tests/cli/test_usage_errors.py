@@ -72,7 +72,7 @@ def _hidden(group: click.Group, name: str) -> bool:
 CLICK_S = re.compile(r"Missing |not a valid|No such (option|command)|is not one of|not in the range|requires an|Got un")
 
 
-def test_no_mistake_in_any_command_is_told_in_the_words_of_the_library() -> None:
+def test_no_mistake_in_any_command_is_reported_in_the_library_s_words() -> None:
     for context in contexts():
         words = context.command_path.split()[1:]
         if context.command.context_settings.get("ignore_unknown_options"):

@@ -60,7 +60,7 @@ def test_each_form_of_a_report_says_what_was_read(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_who_may_not_read_a_store_is_told_to_use_sudo(passable: Path) -> None:
+def test_a_user_who_may_not_read_a_store_is_told_to_use_sudo(passable: Path) -> None:
     store = make_store(passable)
     store.parent.chmod(0o755)
     store.chmod(0o644)

@@ -34,7 +34,7 @@ def shown(port: int) -> str:
 
 
 @pytest_twisted.ensureDeferred
-async def test_at_a_reload_a_renewed_certificate_is_taken_and_one_that_is_none_is_not(tmp_path: Path) -> None:
+async def test_a_reload_takes_a_renewed_certificate_but_not_an_invalid_one(tmp_path: Path) -> None:
     path, port = tmp_path / "events.pem", free_port()
     make_certificate(path, "first")
     settings = EventsSettings(listen=(f"tls:{HERE}:{port}",), senders=(network_of(HERE),), certificate=str(path))

@@ -51,7 +51,7 @@ def test_a_message_that_is_too_long_costs_itself_alone(long: bytes, size: int) -
     assert frames.too_long == 1
 
 
-def test_a_last_line_needs_no_end_and_a_part_of_a_counted_message_is_none() -> None:
+def test_a_last_line_needs_no_end_but_part_of_a_counted_message_is_dropped() -> None:
     frames = Frames()
     assert frames.feed(b'{"a": 1}') == []
     assert frames.end() == b'{"a": 1}'

@@ -149,7 +149,7 @@ def test_a_day_without_a_year_is_the_last_one_of_its_name(month: str, year: int)
         json.dumps(NXLOG | {"SourceName": "VSS", "Channel": "Application"}),
     ],
 )
-def test_what_is_not_about_kms_is_passed_over(message: str) -> None:
+def test_messages_not_about_kms_are_ignored(message: str) -> None:
     assert read(message) is None
 
 
@@ -161,7 +161,7 @@ def test_what_is_not_about_kms_is_passed_over(message: str) -> None:
         "<14>Oct  5 08:14:22 host MSWinEventLog\t1\tKey Management Service",
     ],
 )
-def test_what_is_broken_says_why(message: str) -> None:
+def test_a_broken_message_says_why(message: str) -> None:
     found = read(message)
     assert isinstance(found, BrokenEvent)
     assert found.why

@@ -106,7 +106,7 @@ async def test_lines_over_tcp_are_stored_and_counted_and_so_are_datagrams(store:
         await listening.stopService()
 
 
-def test_what_was_said_of_whom_is_forgotten_where_there_are_thousands(store: Engine) -> None:
+def test_the_memory_of_refused_senders_is_bounded(store: Engine) -> None:
     made = make_collector(EventsSettings(listen=(f"udp:{HERE}:1",), senders=(HERE,)), "unused", reactor, dns=False)
     assert made is not None
     made.log = logger(lambda event: None)
@@ -117,7 +117,7 @@ def test_what_was_said_of_whom_is_forgotten_where_there_are_thousands(store: Eng
 
 
 @pytest_twisted.ensureDeferred
-async def test_whoever_is_not_configured_is_refused(store: Engine) -> None:
+async def test_a_sender_that_is_not_configured_is_refused(store: Engine) -> None:
     tcp, udp = free_port(), free_port()
     listening = collector(store, f"tcp:{HERE}:{tcp}", f"udp:{HERE}:{udp}", senders=("10.0.0.0/8",))
     try:
@@ -139,7 +139,7 @@ async def test_whoever_is_not_configured_is_refused(store: Engine) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_was_received_is_stored_at_the_end_a_last_line_without_its_end_too(
+async def test_at_the_end_all_that_was_received_is_stored_even_an_unfinished_line(
     store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kmstwist.collecting.service.EVERY", 3600)
@@ -266,7 +266,7 @@ async def test_senders_over_tls_must_have_a_certificate_where_that_is_configured
         await listening.stopService()
 
 
-def test_a_certificate_that_is_none_is_told_at_the_start(store: Engine, tmp_path: Path, certificates: Path) -> None:
+def test_an_invalid_certificate_is_reported_at_the_start(store: Engine, tmp_path: Path, certificates: Path) -> None:
     path = tmp_path / "x.pem"
     for content, said in ((None, "No such file"), (b"", "does not hold"), (b"-----BEGIN CERTIFICATE-----", "does not")):
         if content is not None:
@@ -287,7 +287,7 @@ def test_a_certificate_that_is_none_is_told_at_the_start(store: Engine, tmp_path
         ('timezone = "Mars/Olympus"', "not a time zone"),
     ],
 )
-def test_mistakes_in_the_configuration_are_told_with_their_cure(tmp_path: Path, text: str, said: str) -> None:
+def test_mistakes_in_the_configuration_are_reported_with_their_cure(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "kmstwist.toml"
     path.write_text(f"[events]\n{text}\n")
     with pytest.raises(ConfigError, match=said):

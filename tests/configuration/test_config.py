@@ -162,7 +162,7 @@ def test_a_mistake_is_one_sentence(write: Any, text: str, sentence: str) -> None
     assert sentence in mistake
 
 
-def test_of_very_many_mistakes_the_first_are_told_and_how_many_more_there_are(write: Any) -> None:
+def test_of_very_many_mistakes_the_first_are_listed_and_the_rest_counted(write: Any) -> None:
     said = mistakes(write(f"[gateway]\nupstreams = [{', '.join(['1'] * 200)}]\n"))
     assert len(said) == 51
     assert said[0].endswith("not 1")
@@ -237,7 +237,7 @@ deny = ["fd00::/8", "10.66.0.0/16"]
         ("forward_to", "postgresql://u:s3cret@h:70000/db", "has a port that is not from 1 to 65535; write it as"),
     ],
 )
-def test_a_store_that_is_none_is_one_sentence_without_its_password(
+def test_an_invalid_store_is_one_sentence_without_its_password(
     write: Any, option: str, url: str, sentence: str
 ) -> None:
     [mistake] = mistakes(write(f"[audit]\n{option} = {json.dumps(url)}\n"))
@@ -246,7 +246,7 @@ def test_a_store_that_is_none_is_one_sentence_without_its_password(
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:p%40ss@[fd00::7]:5432/db", "postgresql:///db?host=/run/postgresql"])
-def test_a_url_of_postgresql_is_taken_as_it_is(write: Any, url: str) -> None:
+def test_a_postgresql_url_is_used_unchanged(write: Any, url: str) -> None:
     assert load(write(f'[audit]\nforward_to = "{url}"\n')).config.audit.forward_to == url
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     assert mistakes(tmp_path) == [" is a folder; name a file"]
 
 
-def test_a_mark_of_the_byte_order_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "notepad.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 1700\r\n")
     effective = load(tmp_path / "notepad.toml")
     assert effective.config.server.port == 1700
@@ -306,7 +306,7 @@ def test_line_numbers_are_found_in_a_file_laid_out_as_usual() -> None:
     }
 
 
-def test_what_is_in_force_can_be_read_back_as_a_file(write: Any, tmp_path: Path) -> None:
+def test_the_effective_configuration_can_be_read_back_as_a_file(write: Any, tmp_path: Path) -> None:
     file = write(
         '[gateway]\ndiscover = "corp.example.com"\n[[gateway.upstreams]]\naddress = "kms1:1700"\nweight = 3\n'
         '[admission]\nallow = ["::/0", "0.0.0.0/0"]\n'
@@ -374,7 +374,7 @@ def parsed(*arguments: str) -> Options:
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_sets_a_value_that_there_is(option: Any) -> None:
+def test_every_option_sets_an_existing_value(option: Any) -> None:
     config: Any = Config()
     for name in option.place:
         assert hasattr(config, name)
@@ -441,7 +441,7 @@ def test_the_central_store_of_the_reports_is_a_postgresql(write: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["30s", "500 ms", "1.5h"])
-def test_a_number_with_a_unit_is_told_to_stand_alone(write: Any, text: str) -> None:
+def test_a_number_with_a_unit_is_refused_with_the_right_form(write: Any, text: str) -> None:
     [mistake] = mistakes(write(f'[server.timeouts]\nidle = "{text}"\n'))
     assert mistake == (
         f'2: server.timeouts.idle: must be a number, not "{text}"; write the number alone, in the unit that '

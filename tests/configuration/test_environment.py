@@ -70,7 +70,7 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert config.audit.forward_to == "postgresql://writer:secret@db.example.com/kms"
 
 
-def test_every_mistake_is_told_at_once_with_its_variable(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_with_their_variables(tmp_path: Path) -> None:
     said = mistakes_of(
         {
             "KMSTWIST_SERVER__PORT": "many",
@@ -91,7 +91,7 @@ def test_every_mistake_is_told_at_once_with_its_variable(tmp_path: Path) -> None
     }
 
 
-def test_a_value_that_the_model_refuses_is_told_with_its_variable() -> None:
+def test_a_value_that_the_model_refuses_is_reported_with_its_variable() -> None:
     assert mistakes_of({"KMSTWIST_SERVER__PORT": "70000"}) == ("KMSTWIST_SERVER__PORT: must be at most 65535",)
 
 

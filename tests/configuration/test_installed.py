@@ -42,7 +42,7 @@ def test_config_check_names_the_package_that_is_missing_and_the_extra_that_bring
     assert CliRunner().invoke(config, ["check", str(file)]).exit_code == 0
 
 
-def test_what_is_not_asked_for_is_not_needed() -> None:
+def test_features_that_are_not_configured_need_no_package() -> None:
     assert not list(needs(Config()))
     assert not list(needs(Config.model_validate({"dns": {"publish": {"keytab": "/a"}}})))
     assert not list(needs(Config.model_validate({"web": {"store": "postgresql://reader@db/kms"}})))

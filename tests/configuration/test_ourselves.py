@@ -33,7 +33,7 @@ def listening(*listen: str) -> Config:
         (("tcp:1700:interface=127.0.0.9", "tcp:1700:interface=127.0.0.1"), True),
     ],
 )
-def test_an_upstream_is_this_server_where_what_is_sent_there_comes_here(listen: tuple[str, ...], ours: bool) -> None:
+def test_an_upstream_whose_calls_would_return_here_is_this_server(listen: tuple[str, ...], ours: bool) -> None:
     config = listening(*listen)
     assert listens_at(config, "127.0.0.1", 1700) is ours
     if ours:

@@ -60,7 +60,7 @@ def test_without_a_file_of_its_own_folder_the_installed_one_s_state_is_meant(tmp
     assert told.state_dir.origin == f"default of {installed}"
 
 
-def test_a_lab_s_store_is_meant_where_no_gateway_is_configured_and_there_is_only_that(tmp_path: Path) -> None:
+def test_without_a_gateway_a_lone_lab_store_is_the_default(tmp_path: Path) -> None:
     def store(**environ: str) -> str:
         return Path(Whereabouts(state_dir=tmp_path, environ=environ).store.value).name
 

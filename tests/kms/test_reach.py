@@ -35,6 +35,6 @@ def test_the_layout_is_six_integers_the_last_the_status() -> None:
         (struct.pack("<6I", 1, 3, 4, 17, 400, 0), "4 hosts answered of 3"),
     ],
 )
-def test_what_contradicts_itself_is_refused(stub: bytes, said: str) -> None:
+def test_contradictory_values_are_refused(stub: bytes, said: str) -> None:
     with pytest.raises(StubError, match=said):
         decode(stub)

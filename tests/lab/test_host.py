@@ -165,7 +165,7 @@ def test_a_genuine_clients_request_is_refused_and_recognised(
 
 
 @pytest.mark.parametrize("message", [b"", b"\0\0\6\0", bytes(260), b"\0\0\6\0" + bytes(300)])
-def test_what_is_not_a_request_at_all_is_a_bad_message(host: LabHost, message: bytes) -> None:
+def test_a_message_that_is_not_a_request_is_a_bad_message(host: LabHost, message: bytes) -> None:
     answer = host.answer(message, "10.0.0.7")
     assert (answer.hresult, answer.message, answer.reason) == (0x8007000D, b"", Reason.LAB_BAD_MESSAGE)
     assert answer.detail.startswith("10.0.0.7 sent no KMS request: ")

@@ -80,7 +80,7 @@ def test_a_worker_that_is_started_within_two_seconds_is_waited_for() -> None:
     assert scene.clock.getDelayedCalls() == []
 
 
-def test_what_was_switched_last_holds_in_a_worker_that_was_being_started() -> None:
+def test_the_latest_switch_applies_to_a_starting_worker() -> None:
     scene = Scene()
     first, second = scene.workers.values()
     second.fault = ABSENT

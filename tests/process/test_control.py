@@ -115,7 +115,7 @@ def test_a_command_that_takes_long_is_answered_although_its_side_is_closed() -> 
 
 
 @ensureDeferred
-async def test_whoever_has_said_all_is_answered_all_and_then_the_connection_ends(tmp_path: Path) -> None:
+async def test_a_half_closed_client_gets_all_its_answers_and_then_the_end(tmp_path: Path) -> None:
     service = ControlService(tmp_path / "control.sock", COMMANDS, reactor, logger())
     service.startService()
     requests = b'{"command": "later"}\n{"command": "nothing"}\n'

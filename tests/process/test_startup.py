@@ -25,6 +25,6 @@ print(left)
 """
 
 
-def test_what_is_left_in_cycles_is_freed_before_it_is_much() -> None:
+def test_cycles_are_freed_before_they_add_up() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
     assert 2000 < int(done.stdout) <= 20_000

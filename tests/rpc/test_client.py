@@ -289,7 +289,7 @@ def test_an_answer_is_taken_once() -> None:
     broke(client.receives(Response(call_id, 0, b"")), "not under way")
 
 
-def test_a_call_given_up_is_told_to_the_server_and_its_answer_dropped() -> None:
+def test_a_cancelled_call_is_reported_to_the_server_and_its_answer_dropped() -> None:
     client = bound_client()
     given_up, kept = client.call(), client.call()
     client.sent()
@@ -332,7 +332,7 @@ def test_a_call_that_is_not_under_way_cannot_be_given_up() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("state", ["idle", "binding", "bound"])
-def test_what_no_server_sends_is_a_violation_at_any_time(pdu: Pdu, state: str) -> None:
+def test_a_pdu_that_no_server_sends_is_a_violation_at_any_time(pdu: Pdu, state: str) -> None:
     client = bound_client() if state == "bound" else Client()
     if state == "binding":
         client.association.bind(WINDOWS_CONTEXTS)

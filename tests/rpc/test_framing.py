@@ -35,7 +35,7 @@ def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent: list[Pdu]
     assert reader.pending == 0
 
 
-def test_what_is_held_is_one_incomplete_fragment() -> None:
+def test_only_one_incomplete_fragment_is_held() -> None:
     data = encode(Shutdown(1)) * 100 + encode(Request(1, 0, 0, bytes(500)))[:-1]
     reader = FrameReader(MAX)
     reader.feed(data)
@@ -45,7 +45,7 @@ def test_what_is_held_is_one_incomplete_fragment() -> None:
     assert len(reader.data) == 523
 
 
-def test_a_length_out_of_bounds_is_found_out_by_the_header_alone() -> None:
+def test_a_length_out_of_bounds_is_recognised_by_the_header_alone() -> None:
     for length in (0, 15, MAX + 1, 0xFFFF):
         reader = FrameReader(MAX)
         data = encode(CoCancel(7))

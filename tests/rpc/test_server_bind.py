@@ -132,7 +132,7 @@ def test_of_an_alter_contexts_flags_only_header_signing_is_echoed(flags: int) ->
     assert answer.flags == WHOLE | flags & SUPPORT_HEADER_SIGN
 
 
-def test_the_agreed_fragment_size_is_told_for_both_directions() -> None:
+def test_the_agreed_fragment_size_is_sent_for_both_directions() -> None:
     ack = Peer().bind(max_xmit_frag=3005, max_recv_frag=4000)
     assert (ack.max_xmit_frag, ack.max_recv_frag) == (3000, 3000)
 
@@ -203,7 +203,7 @@ def test_a_second_bind_is_refused_and_the_end() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("bound", [False, True])
-def test_what_no_client_sends_ends_the_association_without_an_answer(pdu: Pdu, bound: bool) -> None:
+def test_a_pdu_that_no_client_sends_ends_the_association_without_an_answer(pdu: Pdu, bound: bool) -> None:
     peer = bound_peer() if bound else Peer()
     assert peer.send(pdu) == []
     assert peer.end.reason is Reason.RPC_UNEXPECTED_PDU
@@ -263,7 +263,7 @@ def test_bytes_that_are_not_rpc_get_the_answer_that_scanners_know_from_windows(q
     assert peer.end.reason is Reason.RPC_NOT_RPC
 
 
-def test_a_first_pdu_of_another_version_is_told_ours_whatever_its_type() -> None:
+def test_a_first_pdu_of_another_version_gets_ours_whatever_its_type() -> None:
     peer = Peer()
     assert peer.send_bytes(altered(encode(Request(9, 0, 0, b"")), 0, 4)) == [BindNak(9, 4)]
     assert peer.end.reason is Reason.RPC_VERSION
@@ -289,7 +289,7 @@ def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length
 
 
 @pytest.mark.parametrize("length", [5841, 0xFFFF])
-def test_what_is_longer_than_a_fragment_may_be_is_found_out_by_its_header(length: int) -> None:
+def test_a_fragment_that_is_too_long_is_recognised_by_its_header(length: int) -> None:
     def claim(pdu: Pdu) -> bytes:
         data = encode(pdu)
         return data[:8] + length.to_bytes(2, "little") + data[10:]

@@ -185,7 +185,7 @@ def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64: bool) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(4, [1, 2, 3, 4]), (2, [1, 2]), (0, []), (50, [1, 2, 3, 4])])
-def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted: int, told: list[int]) -> None:
+def test_as_many_statistics_are_returned_as_were_asked_for_and_exist(wanted: int, told: list[int]) -> None:
     count = len(told)
     expected = struct.pack(f"<II{count}II", count, count, *told, 0)
     assert ask(mgmt.INQ_STATS, struct.pack("<I", wanted)) == expected

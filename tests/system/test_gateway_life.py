@@ -120,7 +120,7 @@ async def test_a_paused_gateway_tells_clients_to_come_back_and_a_resumed_one_ser
 
 
 @ensureDeferred
-async def test_what_is_switched_by_hand_holds_over_a_reload_and_a_restart(lab: Server, tmp_path: Path) -> None:
+async def test_switches_set_by_hand_survive_a_reload_and_a_restart(lab: Server, tmp_path: Path) -> None:
     text = upstream(free_port(), "kms1") + upstream(lab.port, "kms2", priority=1)
     with start_gateway(tmp_path, text) as gateway:
         assert (await command(gateway, "upstreams", "drain", "kms1")).returncode == 0
@@ -220,7 +220,7 @@ async def test_a_stopping_gateway_takes_no_more_clients_finishes_its_calls_and_e
 
 
 @ensureDeferred
-async def test_what_is_not_finished_by_the_drain_time_is_cut(tmp_path: Path) -> None:
+async def test_a_call_not_finished_by_the_drain_time_is_cut(tmp_path: Path) -> None:
     held = Held()
     with start_gateway(tmp_path, PATIENT + upstream(held.host.number, "kms1"), "--drain-timeout=0.3") as gateway:
         client = await bound_client(gateway)

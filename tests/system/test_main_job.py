@@ -115,7 +115,7 @@ def test_a_probe_reports_as_json(lab: Server) -> None:
     assert report["listening"] is True
 
 
-def test_a_client_with_another_labs_key_is_told_so_and_the_log_says_it_clearly(lab: Server, tmp_path: Path) -> None:
+def test_a_client_with_another_labs_key_is_refused_and_the_log_says_why(lab: Server, tmp_path: Path) -> None:
     with Server(tmp_path / "other") as other:
         result = activate(lab, other.key, "--product", PRODUCT)
     assert result.returncode == 1

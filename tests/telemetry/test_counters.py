@@ -9,7 +9,7 @@ def calls(number: int) -> dict[str, int]:
     return {"answered": number, "refused": 0, "failed": 0}
 
 
-def test_of_hosts_that_dns_names_anew_each_day_only_the_latest_are_kept() -> None:
+def test_of_hosts_that_change_every_day_in_dns_only_the_latest_are_kept() -> None:
     counters = Counters()
     for day in range(2 * HOSTS):
         counters.count_calls({"always": calls(day), f"kms{day}": calls(1)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kmstwist.telemetry.ended_workers import Earlier
 
 
-def test_what_a_worker_that_was_killed_had_counted_stays_counted() -> None:
+def test_the_counts_of_a_killed_worker_are_kept() -> None:
     earlier = Earlier()
     assert earlier.with_those_before(1, 100, {"conversations": 7, "activations": 5, "paused": False}) == {
         "conversations": 7,

@@ -126,7 +126,7 @@ def test_lines_lost_to_a_silent_journal_are_counted(
     assert told == [{"lines": 5000 - len(came), "detail": "the journal does not keep up"}]
 
 
-def test_what_waits_at_the_end_is_sent(journald: socket.socket, tmp_path: Path) -> None:
+def test_waiting_lines_are_sent_at_the_end(journald: socket.socket, tmp_path: Path) -> None:
     journal = Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
     for number in range(5000):
         journal.send(f"line {number}", LogLevel.info, "conversation", {})

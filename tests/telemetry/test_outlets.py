@@ -79,7 +79,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_gets_every_line_in_order(p
     assert drained(outlet, reactor, pipe[0]).decode().splitlines() == wanted
 
 
-def test_what_does_not_fit_is_dropped_counted_and_said_when_it_flows_again(
+def test_lines_that_do_not_fit_are_dropped_counted_and_reported_later(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outlets, "WAITING", 10)

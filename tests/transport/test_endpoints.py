@@ -84,7 +84,7 @@ async def test_the_source_is_the_address_asked_for() -> None:
 
 
 @ensureDeferred
-async def test_who_does_not_listen_refuses() -> None:
+async def test_a_closed_port_refuses() -> None:
     listening = listen(Host())
     port = port_of(listening)
     await maybeDeferred(listening.stopListening)

@@ -175,7 +175,7 @@ def test_a_half_close_is_reported_as_such_and_only_once(scene: Scene) -> None:
     assert end.said[2:] == ["write"]
 
 
-def test_what_came_before_the_end_of_both_sides_is_read(scene: Scene) -> None:
+def test_bytes_sent_before_both_sides_end_are_read(scene: Scene) -> None:
     end, other = scene.connect()
     other.sendall(b"request")
     other.close()

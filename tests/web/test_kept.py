@@ -80,7 +80,7 @@ def test_a_number_that_is_too_old_is_not_shown(counting: Counting) -> None:
     assert counting.ask() == (2, 0)
 
 
-def test_what_takes_long_is_kept_ready_for_a_day(counting: Counting) -> None:
+def test_a_slow_answer_is_kept_ready_for_a_day(counting: Counting) -> None:
     counting.ask()
     asked = counting.now
     while counting.now < asked + 3 * Kept.TODAY:

@@ -186,7 +186,7 @@ async def test_a_long_name_is_broken_and_pushes_no_column_out_of_sight(
 
 
 @ensureDeferred
-async def test_what_activity_adds_up_by_is_chosen_from_a_list(store: Engine, site: Callable[..., Client]) -> None:
+async def test_the_interval_of_activity_is_chosen_from_a_list(store: Engine, site: Callable[..., Client]) -> None:
     for question, chosen in (("", "day"), ("?by=upstream", "upstream")):
         _, page, _ = await site(lambda: store).get(f"/reports/activity{question}")
         (by,) = re.findall(r'<select name="by">(.*?)</select>', page, re.DOTALL)
