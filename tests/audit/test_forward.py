@@ -23,12 +23,9 @@ from kmstwist.audit.central.forward import (
     STUCK,
     WARN_EVERY,
     Forwarder,
-    forwarded_up_to,
-    register,
-    target_name,
-    unregister_others,
 )
 from kmstwist.audit.central.salt import privacy_of_central
+from kmstwist.audit.central.targets import forwarded_up_to, register, target_name, unregister_others
 from kmstwist.audit.engine import open_central_reader, open_engine, reading, with_patience, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import ADVISORY_LOCK, migrate

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.central.forward import register
+from kmstwist.audit.central.targets import register
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.settings import AuditSection

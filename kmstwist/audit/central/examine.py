@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.acceptance import why_not
-from kmstwist.audit.central.forward import forwarded_up_to, target_name
+from kmstwist.audit.central.targets import forwarded_up_to, target_name
 from kmstwist.audit.engine import open_engine, open_reader, reading, with_patience
 from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.privacy import SaltError, load_salt

@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmstwist.audit.aside.access import StoreAccess
-from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
+from kmstwist.audit.central.forward import Forwarder
 from kmstwist.audit.central.salt import OWN_CURE, join
+from kmstwist.audit.central.targets import register, target_name, unregister_others
 from kmstwist.audit.engine import is_sqlite, open_engine
 from kmstwist.audit.plain.faults import StoreError, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_file_of, salt_of

@@ -144,8 +144,8 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
 
     In a central store any of its gateways can do it, with the salt that they share.
     """
-    from kmstwist.audit.central.forward import targets
     from kmstwist.audit.central.salt import privacy_of_central
+    from kmstwist.audit.central.targets import targets
     from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.store import stored_privacy
     from kmstwist.audit.upkeep.forget import forget as remove
