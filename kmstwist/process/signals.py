@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
 from twisted.application.service import Service
 
 from kmstwist.reactor import Reactor
+
+#: What a supervisor passes on to its workers. Each would end a process that does not handle it yet.
+_PASSED_ON: Final = frozenset({signal.SIGHUP, signal.SIGUSR1})
+
+
+@contextmanager
+def waiting_in_children() -> Iterator[None]:
+    """Start a process so that what is passed on to it waits until its `Signals` handle it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Signals(Service):
@@ -55,6 +70,11 @@ class Signals(Service):
 
     def _install(self) -> None:
         self._take_endings()
+        self._take_reopening()
+        # A worker has both handlers now. What its supervisor has passed on meanwhile comes at once.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+
+    def _take_reopening(self) -> None:
         reopen, told = signal.getsignal(signal.SIGUSR1), self._on_reopen
         if told is None or not callable(reopen):
             return

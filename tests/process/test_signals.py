@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from kmstwist.process.signals import Signals
+from kmstwist.process.signals import Signals, waiting_in_children
 from tests.reactors import in_place_of_one
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -100,6 +101,26 @@ def test_a_rotation_is_announced_after_the_file_is_reopened() -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
     reactor.iterate()
     assert order == ["opened", "told"]
+
+
+def test_what_is_passed_on_to_a_child_waits_until_it_handles_it() -> None:
+    reactor = Reactor()
+    came: list[str] = []
+    # A process that is started has the mask of the one that started it.
+    with waiting_in_children():
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+            # To this thread: others of the test runner do not wait.
+            signal.pthread_kill(threading.get_ident(), number)
+        signal.signal(signal.SIGUSR1, lambda number, frame: came.append("opened"))
+        signals = Signals(in_place_of_one(reactor), lambda: came.append("hangup"))
+        signals.privilegedStartService()
+        signals.startService()
+        assert came == []
+        reactor.start()
+        reactor.iterate()
+        assert sorted(came) == ["hangup", "opened"]
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGHUP, signal.SIGUSR1}
 
 
 def test_a_worker_leaves_ctrl_c_to_its_supervisor() -> None:

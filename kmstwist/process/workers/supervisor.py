@@ -33,6 +33,7 @@ from kmstwist.process.control_client import socket_path
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refused_configuration import refused
+from kmstwist.process.signals import waiting_in_children
 from kmstwist.process.workers.adoption import Adoption, handed_on
 from kmstwist.process.workers.command_forwarding import PassingOn
 from kmstwist.process.workers.hang_detection import GRACE, Hearing
@@ -174,7 +175,7 @@ class Supervisor(Service):
         config = _FIRST_DESCRIPTOR + len(ports)
         adoption = Adoption(worker=worker.number, of=len(self.workers), ports=tuple(ports), config=config)
         try:
-            with handed_on(self._in_force) as descriptor:
+            with handed_on(self._in_force) as descriptor, waiting_in_children():
                 process = self._reactor.spawnProcess(
                     worker,
                     sys.executable,
