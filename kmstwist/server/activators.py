@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from kmstwist.clock import now
 from kmstwist.configuration.derived import lab_key_file, listening_ports, listens_at, refuse_ourselves, state_dir
@@ -81,9 +83,9 @@ def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: i
     refuse_ourselves(config)
     share_lookups(reactor)
 
-    def not_ourselves(peer: Any) -> None:
+    def not_ourselves(peer: object) -> None:
         # A name may lead here, too: it is easy to write the gateway's name in place of the host's.
-        if listens_at(config, peer.host, peer.port):
+        if isinstance(peer, IPv4Address | IPv6Address) and listens_at(config, peer.host, peer.port):
             raise ConnectError("that is this gateway itself; name the licensed KMS host")
 
     def ours(address: str) -> bool:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 REQUEST_SENT = 12288
 ANSWER_PROCESSED = 12289
@@ -79,14 +78,14 @@ class _Kept:
     """A property computed once for each object. As `functools.cached_property`, without Python 3.11's lock: there are
     a hundred thousand objects, each known to one thread."""
 
-    def __init__(self, compute: Callable[[Any], bytes]) -> None:
+    def __init__(self, compute: Callable[[Event], bytes]) -> None:
         self._compute = compute
         self.__doc__ = compute.__doc__
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, event: object, _owner: type) -> bytes:
+    def __get__(self, event: Event, _owner: type) -> bytes:
         kept = event.__dict__[self._name] = self._compute(event)
         return kept
 
