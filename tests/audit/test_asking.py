@@ -26,7 +26,7 @@ def test_a_file_is_only_read(store: Engine) -> None:
         reader.connection.execute("DELETE FROM facts")
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
     path = tmp_path / "none.sqlite"
     with pytest.raises(sqlite3.OperationalError, match="unable to open"), reading(path, 1):
         pass

@@ -85,7 +85,7 @@ def test_csv_and_xml_are_read_in_the_encodings_of_windows(tmp_path: Path, encodi
         ] * 3, name
 
 
-def test_encodings_are_told_from_the_first_bytes() -> None:
+def test_encodings_are_recognised_by_the_first_bytes() -> None:
     assert encoding_of("é".encode()) == "utf-8"
     assert encoding_of("é".encode()[:1]) == "utf-8"
     assert encoding_of("é<".encode("cp1252")) == "cp1252"

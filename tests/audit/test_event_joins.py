@@ -101,7 +101,7 @@ def test_a_failure_that_gets_a_name_is_no_longer_one_without(store: Engine, tmp_
     assert failures() == {"pc2.example.com": (3, 1000, 120_000, "kms3")}
 
 
-def test_of_several_records_from_the_address_the_nearest_of_that_status_is_taken(store: Engine, tmp_path: Path) -> None:
+def test_of_several_records_from_the_address_the_nearest_with_that_status_wins(store: Engine, tmp_path: Path) -> None:
     insert_batch(
         store,
         [
@@ -117,7 +117,7 @@ def test_of_several_records_from_the_address_the_nearest_of_that_status_is_taken
     assert (left["first_seen"], left["last_seen"], left["last_status"]) == (START - 3000, START + 1000, 0xC004F06C)
 
 
-def test_without_dns_a_record_is_taken_only_if_there_is_no_doubt(store: Engine, tmp_path: Path) -> None:
+def test_without_dns_a_record_is_joined_only_if_there_is_no_doubt(store: Engine, tmp_path: Path) -> None:
     insert_batch(
         store, [opaque(START, "10.0.0.77"), opaque(START + 60_000, "10.0.0.78"), opaque(START + 61_000, "10.0.0.79")]
     )
@@ -215,7 +215,7 @@ def test_a_machine_dns_knows_elsewhere_asked_the_host_directly(store: Engine, tm
     assert bring_in(store, tmp_path / "a.xml", as_xml(SAMPLES[:1])).joined == 0
 
 
-def test_records_outside_the_window_or_of_another_machine_are_not_taken(store: Engine, tmp_path: Path) -> None:
+def test_records_outside_the_window_or_of_another_machine_are_not_joined(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START + 20_000, "10.0.0.1"), known(START + 1000, "pc9.example.com", "10.0.0.1")])
     assert bring_in(store, tmp_path / "a.xml", as_xml(SAMPLES[:1])).joined == 0
 

@@ -394,7 +394,7 @@ def test_each_forwarded_event_keeps_its_own_computer(store: Engine, tmp_path: Pa
         b"<Nothing/>",
     ],
 )
-def test_xml_that_is_not_an_export_of_events_is_not_taken_for_an_empty_one(
+def test_xml_that_is_not_an_export_is_not_mistaken_for_an_empty_one(
     store: Engine, tmp_path: Path, content: bytes
 ) -> None:
     with pytest.raises(UnknownFormat, match=r"no events in it.*wevtutil epl"):
@@ -414,7 +414,7 @@ def test_an_empty_list_of_events_is_an_empty_one(store: Engine, tmp_path: Path) 
         ({"Id": 12290, "TimeCreated": "2026-10-05T08:14:22Z"}, "Message"),
     ],
 )
-def test_json_of_another_shape_is_told_the_field_that_is_missing_and_the_command(
+def test_json_of_another_shape_is_refused_with_the_missing_field_and_the_command(
     store: Engine, tmp_path: Path, row: dict[str, Any], field: str
 ) -> None:
     result = bring_in(store, tmp_path / "a.json", json.dumps([row]).encode())

@@ -259,7 +259,7 @@ def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
     assert verify(target) == []
 
 
-def test_what_postgresql_cannot_hold_keeps_nothing_else_out(store: Engine, target: Engine) -> None:
+def test_a_record_with_a_nul_is_forwarded_without_it(store: Engine, target: Engine) -> None:
     insert_batch(store, [opaque(START), opaque(START + 1, detail="a\0b"), opaque(START + 2)])
     forwarder = Forwarder(store, target)
     forward_all(forwarder)
@@ -405,7 +405,7 @@ def test_an_older_gateway_before_a_newer_store_waits_and_says_so(store: Engine, 
     assert len(rows(target, "records")) == 1
 
 
-def test_an_outage_is_told_again_and_again_with_what_waits(store: Engine) -> None:
+def test_an_outage_is_reported_repeatedly_with_what_waits(store: Engine) -> None:
     insert_batch(store, SOME)
     away = open_engine("postgresql://kmstwist:s3cret@/nowhere?host=/nonexistent")
     clock = Clock()
@@ -545,7 +545,7 @@ def test_the_reports_work_with_a_role_that_may_only_read(store: Engine, target: 
         connection.execute(text("DROP ROLE reader"))
 
 
-def test_doctor_is_told_how_the_central_store_is(store: Engine, target: Engine, cluster: Cluster) -> None:
+def test_doctor_reports_the_state_of_the_central_store(store: Engine, target: Engine, cluster: Cluster) -> None:
     insert_batch(store, SOME)
     path = Path(str(store.url.database))
     assert examine(cluster.url, path, hashes=False) == Examined(target_name(target), "", len(SOME))

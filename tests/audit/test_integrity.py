@@ -84,7 +84,7 @@ def test_a_page_that_was_written_over_is_found_while_records_come(storage: Stora
         storage.keep()
 
 
-def test_a_log_that_was_written_over_is_not_taken_into_the_store(storage: Storage, tmp_path: Path) -> None:
+def test_an_overwritten_log_is_not_saved_into_the_store(storage: Storage, tmp_path: Path) -> None:
     log = tmp_path / "audit.sqlite-wal"
     for frame in range((log.stat().st_size - 32) // 4120):
         write(log, 32 + frame * 4120 + 24, Random(14).randbytes(4096))
@@ -167,7 +167,7 @@ def test_a_log_that_was_taken_away_is_not_let_go_while_somebody_reads(storage: S
     assert count(tmp_path / "audit.sqlite") == 2021
 
 
-def test_what_sqlite_itself_writes_is_not_suspected(
+def test_sqlite_s_own_writes_are_not_suspected(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(integrity, "_Examination", None)
@@ -181,7 +181,7 @@ def test_what_sqlite_itself_writes_is_not_suspected(
         storage.keep()
 
 
-def test_what_changed_unsuspected_is_examined_at_leisure(tmp_path: Path) -> None:
+def test_unsuspected_changes_are_examined_at_leisure(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "audit.sqlite"), 0.05, lambda _engine: None)
     storage.open()
     now = 0.0

@@ -152,7 +152,7 @@ def test_office_prints_the_id_before_the_name() -> None:
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(SAMPLES.glob("*d[ls][vt]*.txt"))])
-def test_what_administrators_posted_is_read(name: str) -> None:
+def test_lines_that_administrators_posted_are_read(name: str) -> None:
     (found,) = read_printed((SAMPLES / name).read_text()).names
     assert found.act_id == "11111111-2222-3333-4444-555555555555"
     assert found.family == ("Office" if name.startswith("office") else "Windows")

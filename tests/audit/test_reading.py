@@ -71,7 +71,7 @@ def test_the_form_of_windows_is_read_without_a_parser() -> None:
     | st.text(max_size=4)
     | st.tuples(st.integers(0, len(PLAIN)), st.integers(0, 60)).map(lambda cut: PLAIN[cut[0] : sum(cut)]),
 )
-def test_what_is_read_without_a_parser_is_what_the_parser_reads(at: int, gone: int, instead: str) -> None:
+def test_reading_without_the_parser_gives_the_parser_s_result(at: int, gone: int, instead: str) -> None:
     text = PLAIN[:at] + instead + PLAIN[at + gone :]
     read: RawEvent | BrokenEvent | None
     try:
@@ -92,7 +92,7 @@ def test_what_is_read_without_a_parser_is_what_the_parser_reads(at: int, gone: i
         ("nothing of the kind", None),
     ],
 )
-def test_an_event_is_told_by_the_values_in_its_text(text: str, event_id: int | None) -> None:
+def test_an_event_is_recognised_by_the_values_in_its_text(text: str, event_id: int | None) -> None:
     assert event_of_text(text) == event_id
 
 
@@ -108,7 +108,7 @@ def test_an_event_is_told_by_the_values_in_its_text(text: str, event_id: int | N
         (12294, ["nothing like a domain"], "", "has no DNS domain"),
     ],
 )
-def test_what_an_event_lacks_is_told(event_id: int, strings: list[str], message: str, said: str) -> None:
+def test_a_missing_value_of_an_event_is_named(event_id: int, strings: list[str], message: str, said: str) -> None:
     with pytest.raises(EventError, match=said):
         facts_of(event_id, strings, message)
 
@@ -144,7 +144,7 @@ def test_strings_say_the_same_however_a_format_hands_them_over(strings: list[str
         "2026-06-01T10:00:00+99:00",
     ],
 )
-def test_a_time_that_cannot_be_read_is_told_with_the_cure(text: str) -> None:
+def test_an_unreadable_time_is_reported_with_the_cure(text: str) -> None:
     with pytest.raises(ValueError, match="export"):
         Times(UTC, NOW).read(text, lambda: None)
 
@@ -183,7 +183,7 @@ JSON_EVENT = json.dumps({"Id": 12290, "TimeCreated": "2026-06-01T10:00:00Z", "Re
         ),
     ],
 )
-def test_what_is_damaged_is_told_with_its_place_and_in_words(tmp_path: Path, text: str, place: str, said: str) -> None:
+def test_damage_is_reported_in_words_with_its_place(tmp_path: Path, text: str, place: str, said: str) -> None:
     path = tmp_path / "export"
     path.write_text(text, "utf-16", "surrogatepass")
     *_, broken = read_events(path, now=NOW)
@@ -195,7 +195,7 @@ def test_what_is_damaged_is_told_with_its_place_and_in_words(tmp_path: Path, tex
     "text", ["[]", "[\n]\n", f"[{JSON_EVENT}]", JSON_EVENT, f"<Events>{PLAIN}</Events>\n", "<Events/>"]
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
-def test_what_is_whole_is_not_called_damaged(tmp_path: Path, text: str, encoding: str) -> None:
+def test_a_whole_file_is_not_called_damaged(tmp_path: Path, text: str, encoding: str) -> None:
     path = tmp_path / "export"
     path.write_bytes(text.encode(encoding))
     assert not [each for each in read_events(path, now=NOW) if isinstance(each, BrokenEvent)]
@@ -315,7 +315,7 @@ def test_another_program_s_block_is_passed_over() -> None:
         ([{"Value": {"Value": {"Value": {"Value": {"Value": "too deep"}}}}}, "25"], ["", "25"]),
     ],
 )
-def test_strings_are_taken_out_of_what_they_are_wrapped_in(properties: object, strings: list[str]) -> None:
+def test_strings_are_unwrapped(properties: object, strings: list[str]) -> None:
     event = {"Id": 12290, "TimeCreated": "2026-06-01T10:00:00Z", "ProviderName": "Security-SPP", "Message": "x"}
     [found] = read_json(io.StringIO(json.dumps(event | {"Properties": properties})), Times(UTC, NOW))
     assert isinstance(found, RawEvent)
@@ -335,7 +335,7 @@ def test_the_fields_of_graylog_are_those_of_winlogbeat() -> None:
 @pytest.mark.parametrize(
     ("sample", "encoding"), [(b"\0<\0E", "utf-16-be"), (b"<\0E\0", "utf-16-le"), (b"<\xe4rger", "cp1252")]
 )
-def test_an_encoding_without_a_mark_is_told_by_the_first_bytes(sample: bytes, encoding: str) -> None:
+def test_an_encoding_without_a_mark_is_recognised_by_the_first_bytes(sample: bytes, encoding: str) -> None:
     assert encoding_of(sample) == encoding
 
 
@@ -370,7 +370,7 @@ def test_a_computer_without_its_domain_is_the_same(one: str, other: str, same: b
     assert same_computer(one, other) is same_computer(other, one) is same
 
 
-def test_what_is_dropped_is_gone_from_a_record() -> None:
+def test_a_dropped_field_is_gone_from_a_record() -> None:
     privacy = Privacy(PrivacyPolicy(peer=Keep.DROP, machine=Keep.DROP, cmid=Keep.DROP), b"")
     kept: Record = privacy.apply(known(START, "pc1", peer="10.0.0.1"))
     assert (kept.peer, kept.machine, kept.cmid, kept.client) == (None, None, None, "10.0.0.7")
@@ -407,7 +407,7 @@ def test_a_store_remembers_the_policy_and_needs_its_salt(store: Engine, tmp_path
         ({"privacy": PrivacyPolicy(client=Keep.HASH)}, None),
     ],
 )
-def test_what_would_keep_the_audit_from_starting_is_found_beforehand(
+def test_problems_that_would_keep_the_audit_from_starting_are_found_beforehand(
     tmp_path: Path, settings: dict[str, Any], said: str | None
 ) -> None:
     tried = AuditSettings(store=str(tmp_path / "audit.sqlite"), **settings)
@@ -423,7 +423,7 @@ def test_what_would_keep_the_audit_from_starting_is_found_beforehand(
             try_settings(tried)
 
 
-def test_a_store_that_is_of_the_wrong_kind_is_told(tmp_path: Path) -> None:
+def test_a_store_of_the_wrong_kind_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="a central store is a PostgreSQL"):
         open_central_reader(str(tmp_path / "a.sqlite"))
     with pytest.raises(StoreError, match="works on the embedded SQLite store only"):

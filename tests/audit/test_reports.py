@@ -119,7 +119,7 @@ def test_a_machine_has_one_windows_and_after_an_upgrade_it_is_the_new_one(store:
     assert [(row.product, row.days_left) for row in ask(store, "clients").rows] == [("Windows Server 2025", 179)]
 
 
-def test_where_cmids_are_not_stored_a_machine_counts_once_and_by_its_last_call(store: Engine) -> None:
+def test_without_cmids_a_machine_counts_once_and_by_its_last_call(store: Engine) -> None:
     insert_batch(store, [visio(ago(1), "pc1", "10.1.0.1", cmid=None), office(ago(20), "pc1", "10.1.0.1", cmid=None)])
     insert_batch(store, [office(ago(1), "pc2", "10.1.0.2", cmid=None), visio(ago(20), "pc2", "10.1.0.2", cmid=None)])
     (unread,) = ask(store, "count").rows
@@ -432,7 +432,7 @@ def test_filters_narrow_a_report(store: Engine, question: dict[str, Any], machin
     assert {row.machine for row in ask(store, "clients", **question).rows} == machines
 
 
-def test_a_network_that_is_none_is_refused(store: Engine) -> None:
+def test_an_invalid_network_is_refused(store: Engine) -> None:
     with pytest.raises(QueryError, match=r"write for example 10"):
         ask(store, "clients", network="10.1")
 
@@ -473,7 +473,7 @@ def test_every_format_has_the_same_rows(store: Engine, name: str) -> None:
             assert line[column.name] == ("" if row[column.name] is None else str(row[column.name]))
 
 
-def test_what_clients_call_themselves_does_no_harm(store: Engine) -> None:
+def test_names_that_clients_give_themselves_do_no_harm(store: Engine) -> None:
     insert_batch(
         store, [known(ago(1), "=cmd|' /C calc'!A0", cmid=uuid("x")), known(ago(1), "[red]|`x`", cmid=uuid("y"))]
     )
@@ -644,7 +644,7 @@ def test_a_renewal_under_the_address_of_a_machine_known_by_name_is_noted_on_both
     assert ask(store, "products", machine="10.1.0.3").note == ""
 
 
-def test_without_such_renewals_there_is_nothing_to_note(store: Engine) -> None:
+def test_without_such_renewals_there_is_no_note(store: Engine) -> None:
     insert_batch(store, [known(ago(160), "pc1", "10.1.0.1"), opaque(ago(20), "10.1.0.2")])
     for name in ("clients", "expiring", "silent", "count", "products", "networks"):
         report = ask(store, name)
@@ -669,7 +669,7 @@ def test_times_are_read_as_people_write_them(text: str, when: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "7 days", "2024-13-01", "999999w"])
-def test_what_is_not_a_time_is_refused_with_a_sentence(text: str) -> None:
+def test_a_text_that_is_not_a_time_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a time|too long ago"):
         parse_when(text, NOW)
 

@@ -134,7 +134,7 @@ def test_a_size_that_is_large_enough_makes_no_trouble(store: Engine) -> None:
     assert count(store, "records") > 100
 
 
-def test_what_frees_nothing_is_not_gone_on_with(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleting_stops_when_it_frees_nothing(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kmstwist.audit.upkeep.retention.size_in_use", lambda _connection: 10**9)
     insert_batch(store, [opaque(START + at) for at in range(500)])
     list(prune(store, Limits(size=1), NOW, step=10))

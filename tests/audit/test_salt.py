@@ -64,7 +64,7 @@ def test_a_salt_is_not_imported_over_records_hashed_with_another(tmp_path: Path,
     assert caught.value.problem.cure.startswith("stop the server")
 
 
-def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
+def test_a_salt_that_cannot_be_exported_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nothing is hashed here yet"):
         export_salt(tmp_path / "none", tmp_path / "carried")
     place = salt_at(tmp_path / "one.salt", ONE)
@@ -88,7 +88,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
         (b"\xff", "cannot be read"),
     ],
 )
-def test_a_file_is_a_salt_or_told_to_be_none(tmp_path: Path, content: bytes, said: str | None) -> None:
+def test_a_file_is_a_salt_or_is_refused(tmp_path: Path, content: bytes, said: str | None) -> None:
     source, place = salt_at(tmp_path / "carried", content), tmp_path / "audit.salt"
     if said is None:
         assert import_salt(source, place, None) == (fingerprint(ONE), None)

@@ -157,7 +157,7 @@ def test_stopping_commits_what_was_handed_over(tmp_path: Path) -> Generator[Any,
 
 
 @pytest_twisted.inlineCallbacks
-def test_what_privacy_forbids_never_reaches_the_disk(tmp_path: Path) -> Generator[Any, Any, None]:
+def test_data_that_privacy_forbids_never_reaches_the_disk(tmp_path: Path) -> Generator[Any, Any, None]:
     settings = AuditSettings(store=str(tmp_path / "a.sqlite"), privacy=PrivacyPolicy(client=Keep.HASH))
     audit = AuditService(settings, reactor)
     audit.startService()

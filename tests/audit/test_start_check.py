@@ -78,9 +78,7 @@ def test_a_store_that_a_look_makes_is_one_that_migrate_makes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("make_store", [is_ready_to_make, migrated], ids=["a start", "a command"])
-def test_a_store_s_folder_is_its_owner_s_alone_unless_it_was_there(
-    make_store: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_new_store_s_folder_is_its_owner_s_alone(make_store: Callable[[Path], None], tmp_path: Path) -> None:
     for folder, mode in ((tmp_path / "new", 0o700), (tmp_path / "there", 0o755)):
         if folder.name == "there":
             folder.mkdir()

@@ -47,7 +47,7 @@ def test_one_that_comes_back_was_first_seen_when_it_came_first_and_is_gone_once(
     assert [(row.first_seen, row.last_seen, row.gone) for row in rows(store)] == [(moment(1000), moment(4000), None)]
 
 
-def test_domains_and_gateways_are_told_apart(store: Engine) -> None:
+def test_domains_and_gateways_are_kept_apart(store: Engine) -> None:
     remember(store, "gw1", "corp.test", [stranger("a.test")], 1000)
     remember(store, "gw1", "lab.test", [], 2000)
     remember(store, "gw2", "corp.test", [], 2000)

@@ -46,7 +46,7 @@ def test_each_client_is_in_one_state(store: Engine) -> None:
     assert count(store).clients == [Clients("Windows", states, {7: 1, 30: 3}, 4)]
 
 
-def test_who_cannot_be_read_is_of_an_unknown_application(store: Engine) -> None:
+def test_an_unreadable_client_has_an_unknown_application(store: Engine) -> None:
     insert_batch(store, [opaque(NOW_MS - DAY), refusal(NOW_MS - HOUR)])
     found = count(store)
     assert [each.application for each in found.clients] == ["unknown"]
@@ -74,7 +74,7 @@ def test_a_client_cannot_add_series_by_what_it_claims_to_need(store: Engine) -> 
     ]
 
 
-def test_the_last_success_is_told_by_host_and_product(store: Engine) -> None:
+def test_the_last_success_is_given_by_host_and_product(store: Engine) -> None:
     insert_batch(
         store,
         [

@@ -178,7 +178,7 @@ def test_a_request_that_the_gateway_could_read_itself_counts_once(store: Engine,
     assert len(records(store)) == 1
 
 
-def test_where_there_is_doubt_a_request_is_counted_by_the_gateways_record_only(store: Engine, tmp_path: Path) -> None:
+def test_in_doubt_a_request_counts_by_the_gateway_s_record_only(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START, "10.0.0.1"), opaque(START + 1000, "10.0.0.2")])
     samples = [request(1, AT, "pc1"), request(2, AT + timedelta(seconds=1), "pc2")]
     result = bring_in(store, tmp_path, as_xml(samples))
@@ -187,7 +187,7 @@ def test_where_there_is_doubt_a_request_is_counted_by_the_gateways_record_only(s
 
 
 @pytest.mark.parametrize("off", [180, -95, 3000])
-def test_a_hosts_clock_that_is_off_is_told(store: Engine, tmp_path: Path, off: int) -> None:
+def test_a_wrong_clock_of_a_host_is_reported(store: Engine, tmp_path: Path, off: int) -> None:
     # Of requests that do not come like clockwork.
     seconds = [7 * 900 * number + 211 * number**2 % 4000 for number in range(12)]
     insert_batch(store, [opaque(START + each * 1000, f"10.0.0.{at}") for at, each in enumerate(seconds)])

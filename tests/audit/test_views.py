@@ -94,7 +94,7 @@ def test_machines_are_found_by_each_question(connection: Connection, asked: dict
     assert count_machines(connection, wanted) == len(found)
 
 
-def test_a_network_that_is_none_is_told_with_its_cure(connection: Connection) -> None:
+def test_an_invalid_network_is_reported_with_the_cure(connection: Connection) -> None:
     with pytest.raises(QueryError, match=r"'10\.0\.0' is not a network; write for example"):
         list_machines(connection, Wanted(NOW, network="10.0.0"), 10)
 
@@ -246,7 +246,7 @@ def test_a_machine_s_page_has_its_calls_and_no_others_the_latest_first(connectio
     assert [row.machine for row in machine_calls(connection, "10.0.2.6", 10)] == ["10.0.2.6"]
 
 
-def test_who_looks_for_the_first_time_is_told_what_has_no_name(connection: Connection, store: Engine) -> None:
+def test_a_first_look_at_the_reports_explains_missing_names(connection: Connection, store: Engine) -> None:
     told = list(reading_hints(connection))
     assert [line.split(" ")[:4] for line in told] == [["3", "addresses", "have", "no"], ["1", "product", "has", "no"]]
     insert_batch(store, [opaque(NOW_MS), known(NOW_MS, "a", act_id=uuid("x"), product=None)])
