@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults, maybeDeferred
-from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
@@ -27,6 +26,7 @@ from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import InThread, Reactor
 from kmstwist.server.dns import Naming
 from kmstwist.startup import StartupError
+from kmstwist.system.threads import in_own_thread
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
 from kmstwist.telemetry.server_health import judge
 from kmstwist.web.settings import WebSettings
@@ -193,7 +193,7 @@ class WorkersObservation:
         name: int | str,
         workers: int,
         started: float,
-        in_thread: InThread = deferToThread,
+        in_thread: InThread = in_own_thread,
     ) -> None:
         self._paths = {number: socket_path(run_dir, name, number) for number in range(1, workers + 1)}
         self._started = started
@@ -207,7 +207,9 @@ class WorkersObservation:
 
     def snapshot(self) -> Deferred[Snapshot]:
         """Ask every worker, and add up."""
-        asked = [self._in_thread(ask, path, {"command": "telemetry"}, _PATIENCE) for path in self._paths.values()]
+        question = {"command": "telemetry"}
+        # A worker for which no thread can be started is left out like one that does not answer.
+        asked = [maybeDeferred(self._in_thread, ask, path, question, _PATIENCE) for path in self._paths.values()]
         return DeferredList(asked, consumeErrors=True).addCallback(self._together)
 
     def _together(self, results: list[tuple[bool, Any]]) -> Snapshot:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from kmstwist.reactor import Reactor
+from kmstwist.reactor import Reactor, installed_reactor
 
 T = TypeVar("T")
 
@@ -88,6 +88,27 @@ class OneThread:
             self._reactor.callFromThread(told, result)
             # Nothing of the work is kept while the thread waits for the next one.
             del given, function, arguments, told, result
+
+
+def in_own_thread(function: Callable[..., T], /, *arguments: object) -> Deferred[T]:
+    """Call the function in a thread that ends with it. The Deferred has its result or its error.
+
+    For what is done every few seconds for as long as a server runs: each piece of work leaves four objects of Twisted's
+    pool to the garbage collector, and this nothing. Raises RuntimeError where no thread can be started.
+    """
+    done: Deferred[T] = Deferred()
+    PatientThread(target=_call, args=(installed_reactor(), partial(tell, done), function, *arguments)).start()
+    return done
+
+
+def _call(
+    reactor: IReactorFromThreads, told: Callable[[Any], object], function: Callable[..., Any], *arguments: object
+) -> None:
+    try:
+        result = function(*arguments)
+    except BaseException:
+        result = Failure()
+    reactor.callFromThread(told, result)
 
 
 def tell(done: Deferred[T], result: T | Failure) -> None:

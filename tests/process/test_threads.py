@@ -15,7 +15,7 @@ from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.storage import Storage
 from kmstwist.startup import StartupError
-from kmstwist.system.threads import OneThread, PatientThread
+from kmstwist.system.threads import OneThread, PatientThread, in_own_thread
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
 
@@ -88,6 +88,30 @@ async def test_work_in_the_thread_leaves_nothing_for_the_garbage_collector() -> 
     finally:
         gc.enable()
         one.stop()
+
+
+@ensureDeferred
+async def test_nor_does_work_in_threads_of_their_own() -> None:
+    assert await in_own_thread(divmod, 7, 2) == (3, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            await in_own_thread(int)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+
+
+@ensureDeferred
+async def test_an_error_in_a_thread_of_its_own_is_the_result_s() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await in_own_thread(divmod, 7, 0)
+
+
+def test_work_that_no_thread_can_be_started_for_is_refused(no_room: None) -> None:
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_own_thread(int)
 
 
 def test_a_server_does_not_start_without_a_thread_for_its_audit(no_room: None, tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from kmstwist.logevents import WORKER_SILENT, WORKER_STUCK, WORKER_UNREACHABLE
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.control_client import CommandError, NobodyThere, ask
 from kmstwist.reactor import InThread
+from kmstwist.system.threads import in_own_thread
 
 #: Seconds between two questions to a worker, and how many it has for an answer to those and to commands.
 HEAR_EVERY = 3.0
@@ -86,7 +86,7 @@ class Hearing(Generic[HeardT]):
         reactor: IReactorTime,
         log: Logger,
         progress: Callable[[int], Progress] | None = None,
-        in_thread: InThread = deferToThread,
+        in_thread: InThread = in_own_thread,
     ) -> None:
         """`path` returns a worker's control socket, `end` sends it a signal, `drain` returns how many seconds it needs
         to end in order, and `answered` is called with its process id and its answer."""
