@@ -54,7 +54,7 @@ class Busy:
         return self.access.pid
 
     async def until_gone(self) -> None:
-        """Wait until the server knows that there is no such process."""
+        """Wait until the server has noticed that the process is gone."""
         while self.access.pid is not None:
             await deferLater(reactor, 0.01)
         await self.access.run(lambda: None)

@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.needs("postgres"), pytest.mark.xdist_group("postgres")
 
 NOW = datetime.fromtimestamp((START + 60 * DAY) / 1000, UTC)
 
-# For each of a query's words, what may be asked: something that is found, a pattern, and nothing that there is.
+# Values for each of a query's words: one that matches, a pattern, and one that matches nothing.
 ASKED: dict[str, tuple[Any, ...]] = {
     "since": (NOW - timedelta(days=40), NOW + timedelta(days=1)),
     "until": (NOW - timedelta(days=40), NOW),

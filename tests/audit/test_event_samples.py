@@ -94,7 +94,7 @@ GRAYLOG = {
     "message": "An activation request has been processed.",
     **{f"winlogbeat_winlog_event_data_param{at}": each for at, each in enumerate(NINE, 1)},
 }
-#: NXLog's GELF, whose text has a short form besides.
+#: NXLog's GELF, which has a short form of the text, too.
 GELF = {
     "version": "1.1",
     "host": HOST,
@@ -212,7 +212,7 @@ PUBLISHED: dict[str, str] = {
     "evtx_dump.json": json.dumps(
         {"Event": {"System": SYSTEM, "EventData": {"Data": {"#text": ["", *NINE]}}}, "Event_attributes": {"xmlns": "x"}}
     ),
-    # As its elements of one name are told apart.
+    # This is how elements of one name are distinguished.
     "evtx_dump repeated.json": json.dumps(
         {
             "Event": {
@@ -450,7 +450,7 @@ DOCUMENTED: dict[str, str] = {
         "5-10-2026 10:14:22",
     ),
 }
-# What does not say who logged the event, and the number of the record.
+# Formats without the event's computer and the record's number.
 NO_HOST = ("viewer", "list.txt", "list wrapped", "list eventlog", "list not")
 NO_RECORD = ("copied", "list.txt", "list wrapped", "viewer", "wevtutil", "log analytics", "splunk fields")
 

@@ -108,7 +108,7 @@ def test_a_file_whose_import_failed_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_importing_again_and_again_compiles_no_further_statement(store: Engine, tmp_path: Path) -> None:
-    # As the listener for events does, every few seconds: what is compiled is kept for good.
+    # As the listener for events does every few seconds: compiled statements are kept for ever.
     def more(number: int) -> None:
         event = request(100 + number, AT + timedelta(seconds=100 + number), "pc1.example.com")
         assert bring_in(store, tmp_path / str(number), as_xml([event])).imported == 1

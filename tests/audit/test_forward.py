@@ -146,7 +146,7 @@ def test_strangers_of_every_gateway_come_together(store: Engine, target: Engine,
     for forwarder in forwarders:
         forward_all(forwarder)
     assert rows(target, "strangers") == sorted([*rows(store, "strangers"), *rows(second, "strangers")], key=repr)
-    # One has gone, which is sent although no record is; a gateway that was restarted sends what is known already.
+    # One has gone, which is sent although no record is; after a restart, a gateway sends known ones again.
     remember(store, "gw1", "corp.test", [], START + HOUR)
     forward_all(forwarders[0])
     forward_all(Forwarder(second, target))
@@ -431,7 +431,7 @@ def test_an_outage_is_reported_repeatedly_with_what_waits(store: Engine) -> None
 
 
 def test_a_central_store_that_nothing_is_sent_to_is_looked_at(store: Engine, target: Engine, cluster: Cluster) -> None:
-    """An outage is told also where nobody activates, and does not come and go while it lasts."""
+    """An outage is reported even if nobody activates, and does not come and go while it lasts."""
     clock = Clock()
     forwarder = Forwarder(store, target, idle=0.001, backoff=(0.001, 0.001), monotonic=clock.seconds)
     forwarder.start()

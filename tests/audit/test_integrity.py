@@ -70,7 +70,7 @@ def test_a_page_that_somebody_wrote_over_is_found_and_the_policy_holds_until_it_
     path.rename(tmp_path / "damaged.sqlite")
     assert storage.keep()
     assert storage.insert([opaque(START + 2 * DAY)]) == 1
-    # What was in the log is in the damaged one, for those who can read it.
+    # The log's contents remain in the damaged file, for anyone who can read it.
     assert not (tmp_path / "audit.sqlite-wal.lost").exists()
 
 
@@ -141,7 +141,7 @@ def test_a_log_or_index_that_was_removed_is_made_again_and_no_record_is_lost(
     harm(tmp_path / which)
     with pytest.raises(StoreLost, match=rf"lost {which}, which was deleted, moved away or replaced"):
         storage.insert([opaque(START + 2 * DAY)])
-    # Others who have the store open have time to notice the same.
+    # Others that have the store open have time to notice it, too.
     with pytest.raises(StoreUnavailable, match="in a moment"):
         storage.insert([opaque(START + 2 * DAY)])
     for _ in range(OTHERS_NOTICE - 1):

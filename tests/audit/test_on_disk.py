@@ -1,4 +1,4 @@
-"""A batch is on the disk, and not only with the kernel, before its calls are answered: a power cut takes no record."""
+"""A batch is on the disk, not only in the kernel's cache, before its calls are answered: a power cut loses none."""
 
 from __future__ import annotations
 

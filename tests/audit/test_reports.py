@@ -192,7 +192,7 @@ def test_failures_adds_up_by_status_and_network_and_explains_each(store: Engine)
         (0x6BA, "10.2.0.0/24", 1, 1),
         (0xC004F042, "10.2.0.0/24", 1, 1),
     ]
-    # If a host's answer is the failure, there is no other reason for it.
+    # If a host's answer is the failure, it is the only reason.
     assert [row.reason for row in rows] == ["", "", "upstream-refused", ""]
     assert (rows[0].first, rows[0].last) == (NOW - timedelta(days=3), NOW - timedelta(days=1))
     assert "cannot be used" in rows[0].meaning

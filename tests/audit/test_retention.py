@@ -80,7 +80,7 @@ def test_no_size_deletes_every_record_and_a_size_too_small_is_reported(store: En
     half = size(store) // 2
     list(prune(store, Limits(size=half, floor=500), NOW, step=100, outcome=outcome))
     assert count(store, "records") == 500
-    # The machines of the records that are left are there, and of the others as many as there is room for.
+    # The machines of the remaining records are kept, and as many of the others as there is room for.
     assert 500 <= count(store, "machines") < 3000
     assert size(store) <= half
     assert (outcome.over, outcome.at_floor, outcome.too_small) == (False, True, True)

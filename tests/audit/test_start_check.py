@@ -70,7 +70,7 @@ def test_a_store_that_a_look_makes_is_one_that_migrate_makes(tmp_path: Path) -> 
     assert dump(looked_at) == dump(migrated)
     for name in ("auto_vacuum", "journal_mode"):
         assert pragma(looked_at, name) == pragma(migrated, name)
-    # Each has a number of its own.
+    # Each has a different number.
     assert 0 != pragma(looked_at, "user_version") != pragma(migrated, "user_version") != 0
     assert looked_at.stat().st_mode & 0o777 == 0o600
     assert is_ready(looked_at, make=True)

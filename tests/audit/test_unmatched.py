@@ -198,7 +198,7 @@ def test_a_wrong_clock_of_a_host_is_reported(store: Engine, tmp_path: Path, off:
     assert abs(result.apart - off) <= 2
     with_window = Importer(store, OPEN, lambda _: (), window=(abs(off) + 10) * 1000).import_file(tmp_path / "export")
     assert with_window.apart is None
-    # Where another's is as near there is doubt, and it counts once as well.
+    # If another's is as near, there is doubt, and it counts once, too.
     assert with_window.alone == 0
     assert len(records(store)) == 12
 

@@ -1,4 +1,4 @@
-"""Whatever the store does and whenever calls come: who waits is told once, and whom it is told "stored" is stored."""
+"""Whatever the store does and whenever calls come: each call is told once, and "stored" only if it is stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVENTS = st.one_of(
 
 
 class _Story:
-    """A writer, and what each call was told."""
+    """A writer, and what it told each call."""
 
     def __init__(self, on_failure: OnFailure, gather: float) -> None:
         self.bench = Bench(on_failure=on_failure, gather=gather, batch=3, queue=8)
