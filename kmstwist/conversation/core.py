@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from kmstwist.conversation.calls import CallUnderWay
-from kmstwist.conversation.checks import CheckUnderWay
 from kmstwist.conversation.conversations import Conversations, Timed
+from kmstwist.conversation.host_checks import CheckUnderWay
 from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.states import Input, State
