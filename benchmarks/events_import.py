@@ -39,13 +39,13 @@ BETWEEN = timedelta(seconds=60)
 NAMESPACE = "http://schemas.microsoft.com/win/2004/08/events/event"
 
 
-def write_log(path: Path) -> None:
+def write_log(path: Path, events: int = EVENTS) -> None:
     """An export of the log, as `wevtutil qe /f:xml` writes it."""
     chance = random.Random(1)
     cmids = [UUID(int=chance.getrandbits(128), version=4) for _ in range(MACHINES)]
     product = UUID(int=chance.getrandbits(128), version=4)
     with path.open("w", encoding="utf-8") as file:
-        for number in range(EVENTS):
+        for number in range(events):
             when, pc = BEGIN + number * BETWEEN, chance.randrange(MACHINES)
             values = (
                 "",

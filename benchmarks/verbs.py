@@ -20,11 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from benchmarks.events_import import write_log
 from benchmarks.harness import machine
 from benchmarks.large_store import Size, fill
 from kmstwist.audit.plain.start_check import is_ready
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli.reference import contexts
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
 
 #: Seconds that a verb may take.
 GOAL = 0.2
@@ -62,7 +64,11 @@ _OF_A_STORE = (
     "audit vacuum",
     "audit vacuum --full",
     "audit forget NOBODY --yes",
+    "events import --no-dns {folder}/events.xml",
+    "products import {folder}/products.txt",
 )
+#: Verbs that end with 1 because there is nothing to do.
+_FINDS_NOTHING = ("audit forget NOBODY",)
 
 
 def main() -> None:
@@ -88,8 +94,12 @@ def _prepare(folder: Path, records: int) -> None:
     fill(folder / "large.sqlite", Size(records=records, machines=max(1, records // 5)))
     (folder / "kmstwist.toml").write_text("[server]\nport = 1688\n")
     (folder / "kmstwist.log").write_text("2025-01-01T00:00:00+0000 [-] nothing\n" * 100)
-    for words in ("lab hostkey", "lab machine new PC1 --product ProPlus2021Volume"):
-        _seconds(folder, sys.executable, f"{words} --state-dir {folder}")
+    LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
+    _seconds(folder, sys.executable, f"lab machine new PC1 --product ProPlus2021Volume --state-dir {folder}")
+    write_log(folder / "events.xml", 20)
+    with (folder / "products.txt").open("wb") as printed:
+        words = f"lab slmgr PC1 /dlv all --state-dir {folder}"
+        subprocess.run([sys.executable, "-c", _RUN, *words.split()], stdout=printed, check=True)
 
 
 def _commands(folder: Path) -> Iterator[tuple[str, str]]:
@@ -101,7 +111,7 @@ def _commands(folder: Path) -> Iterator[tuple[str, str]]:
         yield words.replace("{folder}", "FOLDER"), words
     for words in _OF_A_STORE:
         for store in ("empty", "small", "large"):
-            yield f"{words} ({store})", f"{words} --store {folder}/{store}.sqlite"
+            yield f"{words.replace('{folder}', 'FOLDER')} ({store})", f"{words} --store {folder}/{store}.sqlite"
     for store in ("empty", "small", "large"):
         # The copies are made at the same time, and each has a name of its own.
         target = f"{{folder}}/copy-{store}{{run}}.sqlite"
@@ -132,17 +142,22 @@ def _measured(
 
 
 def _seconds(folder: Path, python: str, words: str) -> float:
-    """The processor time of a run."""
+    """The processor time of a run. Raises RuntimeError if the verb fails: that it does so quickly says nothing."""
     run = subprocess.Popen(
         [python, "-c", _RUN, *words.replace("{folder}", str(folder)).split()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         # Of another installation, its own package is meant, and not the one in the working folder.
         cwd=folder,
         env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(folder)},
     )
-    _, _, used = os.wait4(run.pid, 0)
+    assert run.stderr is not None
+    said = run.stderr.read().decode()
+    run.stderr.close()
+    _, status, used = os.wait4(run.pid, 0)
+    if status and not words.startswith(_FINDS_NOTHING):
+        raise RuntimeError(f"kmstwist {words} failed: {said}")
     return used.ru_utime + used.ru_stime
 
 

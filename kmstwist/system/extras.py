@@ -12,7 +12,6 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,6 +49,9 @@ class Installed:
 
 def requirements(extra: str) -> list[str]:
     """The requirements of an extra, in pip's form; empty if kmstwist is not installed or has no such extra."""
+    # Here, because it loads the standard library's e-mail parser, and few look for what is missing.
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
         found = requires("kmstwist") or []
     except PackageNotFoundError:
