@@ -48,8 +48,8 @@ _REST = 90.0
 _CMID = UUID("6863616d-6e69-2765-7320-6e756d626572")
 #: The part of the time under load after which caches have filled, and the minutes of load that make a verdict.
 _WARM, _VERDICT = 0.25, 30.0
-#: MiB an hour that a process may grow by. Pages of 4 KiB, and threads that come and go, make some.
-_GROWTH = 0.25
+#: MiB an hour that a process may grow by: Python touches the last MiB that it took for small objects page by page.
+_GROWTH = 0.5
 #: Descriptors that a server may have more when all is at rest than before: of the store, once records were made.
 _MORE = 2
 _DONE = re.compile(r"done (\d+) errors (\d+) ")

@@ -33,7 +33,7 @@ def filling(second: float) -> float:
     [
         (lambda second: 70.0, True),
         (filling, True),
-        (lambda second: 70 + 0.1 * second / HOUR, True),
+        (lambda second: 70 + 0.3 * second / HOUR, True),
         # A thread that came once.
         (lambda second: 70.0 if second < 2900 else 71.5, True),
         (lambda second: 70 + 0.8 * second / HOUR, False),
@@ -55,7 +55,7 @@ def test_a_process_that_was_there_under_load_only_is_judged_by_its_memory() -> N
     aside = Course("process aside", course(filling).looks[1:-1])
     assert aside.more_descriptors is None
     assert aside.verdict(HOUR / 4) == (
-        "process aside: as it began (+0.00 MiB an hour of its own memory, at most 0.25 is none)",
+        "process aside: as it began (+0.00 MiB an hour of its own memory, at most 0.5 is none)",
         True,
     )
 
