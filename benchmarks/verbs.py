@@ -50,6 +50,11 @@ _STORELESS = (
     "lab hostkey --state-dir {folder}",
     "lab machine list --state-dir {folder}",
     "lab machine show PC1 --state-dir {folder}",
+    "lab machine registry PC1 --state-dir {folder}",
+    # These change a machine, which is not the one that the others show.
+    "lab machine age PC2 1 --state-dir {folder}",
+    "lab machine generalize PC2 --state-dir {folder}",
+    "lab machine trouble PC2 not-genuine --state-dir {folder}",
     "lab slmgr PC1 /dlv --state-dir {folder}",
     "lab ospp PC1 /dstatus --state-dir {folder}",
     "lab events PC1 --state-dir {folder}",
@@ -63,6 +68,8 @@ _OF_A_STORE = (
     "audit salt show",
     "audit vacuum",
     "audit vacuum --full",
+    # Older than every record: what a limit loads and looks at, and nothing that goes.
+    "audit vacuum --older-than 9999d",
     "audit forget NOBODY --yes",
     "events import --no-dns {folder}/events.xml",
     "products import {folder}/products.txt",
@@ -95,7 +102,8 @@ def _prepare(folder: Path, records: int) -> None:
     (folder / "kmstwist.toml").write_text("[server]\nport = 1688\n")
     (folder / "kmstwist.log").write_text("2025-01-01T00:00:00+0000 [-] nothing\n" * 100)
     LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
-    _seconds(folder, sys.executable, f"lab machine new PC1 --product ProPlus2021Volume --state-dir {folder}")
+    for name in ("PC1", "PC2"):
+        _seconds(folder, sys.executable, f"lab machine new {name} --product ProPlus2021Volume --state-dir {folder}")
     write_log(folder / "events.xml", 20)
     with (folder / "products.txt").open("wb") as printed:
         words = f"lab slmgr PC1 /dlv all --state-dir {folder}"
