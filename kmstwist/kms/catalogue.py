@@ -11,7 +11,6 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from uuid import UUID
 
 from kmstwist.kms import names
@@ -61,6 +60,9 @@ class UnknownProduct(ProblemError, LookupError):
 @cache
 def products() -> tuple[Product, ...]:
     """Every product of the catalogue, in the order of its file."""
+    # Here, because it loads the formats of archives, and a command that only needs an application's id does without.
+    from importlib import resources
+
     text = resources.files("kmstwist.kms").joinpath("data/gvlk.csv").read_text(encoding="utf-8")
     return tuple(
         Product(row["product"], row["family"], int(row["threshold"]), row["gvlk"], _application(row))
