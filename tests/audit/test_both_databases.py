@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.sqlite_reader import reading as reading_plainly
-from kmstwist.audit.engine import open_engine, reading, sqlite_path
+from kmstwist.audit.engine import open_engine, reading, sqlite_path, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
@@ -164,6 +164,26 @@ def test_the_records_fill_every_column_that_a_report_may_read(stores: tuple[Engi
                     filled = connection.scalar(select(func.count(column)).where(column.is_not(None)))
                     assert filled, f"no row has a {column}"
         assert verify(engine) == []
+
+
+def test_the_same_faults_of_the_sums_are_found_in_both(stores: tuple[Engine, Engine]) -> None:
+    machines, cmids = schema.machines, schema.machine_cmids
+    found = []
+    for engine in stores:
+        with reading(engine) as connection:
+            kept = {table: connection.execute(select(table)).mappings().all() for table in (machines, cmids)}
+        with writing(engine) as connection:
+            connection.execute(machines.update().where(machines.c.machine == "pc-1").values(address="10.9.9.9"))
+            connection.execute(cmids.delete().where(cmids.c.machine.in_(["pc-1", "pc1"])))
+        found.append(verify(engine))
+        with writing(engine) as connection:
+            for table, rows in kept.items():
+                connection.execute(table.delete())
+                connection.execute(table.insert(), [dict(row) for row in rows])
+        assert verify(engine) == []
+    embedded, central = found
+    assert embedded == central
+    assert {fault.partition(":")[0] for fault in embedded} == {"machines", "machine_cmids"}
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))

@@ -104,6 +104,26 @@ def test_verify_finds_a_machine_that_the_sums_lack(store: Engine) -> None:
     assert fault.startswith("machines: there is no row of pc1, ")
 
 
+def test_verify_names_each_row_that_is_missing_or_too_many_wherever_it_stands(store: Engine) -> None:
+    names = ["a", "Z", "\u00e9", "\u65e5", "m\U0001f600", "pc1", "pc10", "pc2"]
+    insert_batch(store, [opaque(START), *(known(START + HOUR + at, name) for at, name in enumerate(names))])
+    assert verify(store) == []
+    table = schema.machine_cmids
+    with writing(store) as connection:
+        connection.execute(table.delete().where(table.c.machine.in_(["a", "\u65e5", "pc2"])))
+        # A value of another type, as no program of ours writes it.
+        connection.exec_driver_sql("UPDATE machine_cmids SET machine = x'00ff' WHERE machine = 'pc1'")
+        connection.exec_driver_sql("UPDATE machine_cmids SET machine = 'A' WHERE machine = 'm\U0001f600'")
+    found = verify(store)
+    missing = [
+        fault.split()[6].rstrip(",") for fault in found if fault.startswith("machine_cmids: there is no row of ")
+    ]
+    extra = [fault for fault in found if fault.endswith(" has no record")]
+    assert missing == ["a", "m\U0001f600", "pc1", "pc2", "\u65e5"]
+    assert [fault.split()[4].rstrip(",") for fault in extra] == ["A", "b'\\x00\\xff'"]
+    assert len(found) == len(missing) + len(extra)
+
+
 def test_two_machines_of_one_moment_are_both_sound_whichever_was_counted_last(store: Engine) -> None:
     insert_batch(store, [opaque(START), *(known(START + HOUR, "pc1", f"10.0.0.{last}") for last in range(4))])
     with writing(store) as connection:

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from math import isclose
 from pathlib import Path
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, select, tuple_
+from sqlalchemy import Connection, Engine, String, collate, func, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.questions import read_fact
-from kmstwist.audit.bulk import chunks
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.records import Record, first_id_at
@@ -138,35 +139,48 @@ def _calls(connection: Connection, each: SummaryTable, first: int) -> Counter[in
 
 def _wrong_rows(each: SummaryTable, stored: Connection, anew: Connection, known: _Known) -> Iterator[str]:
     """Compare, one by one, the rows that the remaining records determine."""
-    for rows in _by_key(each, stored):
-        right = _same(each, anew, rows)
-        for row in rows:
-            anew_row = right.get(each.key_of(row))
-            if wrong := _wrong_in(each, row, anew_row, stored, known):
+    for row, right in _pairs(each, stored, anew):
+        if row is not None:
+            if wrong := _wrong_in(each, row, right, stored, known):
                 yield f"{each.table.name}: the row of {_shown(each, row)} {wrong}"
-    for rows in _by_key(each, anew):
-        there = _same(each, stored, rows)
-        for row in rows:
-            if each.key_of(row) not in there and _tells(each, row, known):
-                calls = row["calls"]
-                yield f"{each.table.name}: there is no row of {_shown(each, row)}, and {calls} calls are on record"
+        elif right is not None and _tells(each, right, known):
+            calls = right["calls"]
+            yield f"{each.table.name}: there is no row of {_shown(each, right)}, and {calls} calls are on record"
 
 
-def _by_key(each: SummaryTable, connection: Connection) -> Iterator[list[Row]]:
-    """All rows of the table, in lists of `COMPARED`."""
-    statement = select(each.table).execution_options(yield_per=COMPARED)
+def _pairs(each: SummaryTable, stored: Connection, anew: Connection) -> Iterator[tuple[Row | None, Row | None]]:
+    """The rows of both stores in the order of their keys, those with the same key together."""
+    there, right = _in_order(each, stored), _in_order(each, anew)
+    row, other = next(there, None), next(right, None)
+    while row is not None or other is not None:
+        if row is not None and other is not None and each.key_of(row) == each.key_of(other):
+            yield row, other
+            row, other = next(there, None), next(right, None)
+        elif other is None or (row is not None and _sorts(each, row) < _sorts(each, other)):
+            yield row, None
+            row = next(there, None)
+        else:
+            yield None, other
+            other = next(right, None)
+
+
+def _in_order(each: SummaryTable, connection: Connection) -> Iterator[Row]:
+    """All rows of the table, in the order of their keys: byte by byte, as SQLite has it."""
+    columns: list[ColumnElement[Any]] = [each.table.c[name] for name in each.key]
+    if connection.dialect.name != "sqlite":
+        columns = [collate(column, "C") if isinstance(column.type, String) else column for column in columns]
+    statement = select(each.table).order_by(*columns).execution_options(yield_per=COMPARED)
     for part in connection.execute(statement).mappings().partitions():
-        yield [dict(row) for row in part]
+        yield from map(dict, part)
 
 
-def _same(each: SummaryTable, connection: Connection, rows: list[Row]) -> dict[object, Row]:
-    """The rows of the same keys in another store."""
-    columns = tuple_(*(each.table.c[name] for name in each.key))
-    found: dict[object, Row] = {}
-    for keys in chunks([each.key_of(row) for row in rows]):
-        for row in connection.execute(select(each.table).where(columns.in_(keys))).mappings():
-            found[each.key_of(dict(row))] = dict(row)
-    return found
+def _sorts(each: SummaryTable, row: Row) -> list[tuple[int, Any]]:
+    """Where a row stands among the others. In a damaged file of SQLite's a column has values of any type."""
+    return [(_RANKS[type(value)], value if value is not None else 0) for value in each.key_of(row)]
+
+
+# SQLite's order of values of several types (https://www.sqlite.org/datatype3.html, 4.1).
+_RANKS: Final[dict[type, int]] = {type(None): 0, int: 1, float: 1, str: 2, bytes: 3}
 
 
 def _tells(each: SummaryTable, row: Row, known: _Known) -> bool:
