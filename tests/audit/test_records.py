@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.audit.records import RecordIds, RecordMaker, first_id_at, id_text
+from kmstwist.audit.records import Record, Recorder, RecordIds, RecordMaker, Told, first_id_at, id_text
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts
 from kmstwist.reasons import Reason
 from tests.audit.making import START, known, opaque, uuid
@@ -79,3 +79,36 @@ def test_ids_are_version_7_uuids_that_differ_and_begin_with_their_time(times: li
     for at, record_id in zip(sorted(times), made, strict=True):
         assert UUID(id_text(record_id)).version == 7
         assert first_id_at(at) <= record_id < first_id_at(at + 1)
+
+
+class Taken:
+    """An audit that stores nothing, and tells at once."""
+
+    def __init__(self) -> None:
+        self.maker = maker()
+        self.records: list[Record] = []
+
+    def take(self, record: Record, told: Told) -> None:
+        self.records.append(record)
+        told(None)
+
+
+def test_a_call_waits_for_no_record_where_there_is_no_audit() -> None:
+    told: list[Exception | None] = []
+    recorder = Recorder(None)
+    recorder.record(call(), told.append)
+    recorder.note(call())
+    recorder.note_refusal(call())
+    assert told == [None]
+
+
+def test_a_call_is_told_when_its_record_is_stored_and_a_peer_that_merely_left_has_none() -> None:
+    audit, told = Taken(), list[Exception | None]()
+    recorder = Recorder(audit)
+    recorder.record(call(), told.append)
+    assert (told, len(audit.records)) == ([None], 1)
+    left, refused = call(), call()
+    left.reason, refused.reason = Reason.CLIENT_CLOSED, Reason.ADMISSION_NETWORK
+    recorder.note_refusal(left)
+    recorder.note_refusal(refused)
+    assert [record.reason for record in audit.records[1:]] == [Reason.ADMISSION_NETWORK]

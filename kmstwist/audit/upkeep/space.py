@@ -34,7 +34,8 @@ def hand_back(connection: sqlite3.Connection) -> Iterator[int]:
     """
     ((free,),) = connection.execute("PRAGMA freelist_count").fetchall()
     while free:
-        connection.execute(f"PRAGMA incremental_vacuum({FREED_PAGES})").fetchall()
+        # As a script, which goes on to its end: `execute` would stop after the first page.
+        connection.executescript(f"PRAGMA incremental_vacuum({FREED_PAGES})")
         ((left,),) = connection.execute("PRAGMA freelist_count").fetchall()
         yield 0
         if left >= free:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -38,11 +38,8 @@ TOLD = 20
 # A fact about the store, written by a migration: later records (milliseconds since 1970) are in the sums row by row.
 EXACT_AFTER = "sums exact after"
 
-# Told how many records have been added up, and how many there are.
-Progress = Callable[[int, int], None]
 
-
-def verify(engine: Engine, progress: Progress | None = None) -> list[str]:
+def verify(engine: Engine) -> list[str]:
     """The faults of a store, one sentence for each, at most `TOLD` of the sums; an empty list for a sound store.
 
     Blocks; writes nothing to the store, only a temporary file beside it.
@@ -50,7 +47,7 @@ def verify(engine: Engine, progress: Progress | None = None) -> list[str]:
     with reading(engine) as connection:
         if fault := revision_fault(connection):
             return [fault]
-        return [*_page_faults(connection), *islice(_sum_faults(connection, progress), TOLD)]
+        return [*_page_faults(connection), *islice(_sum_faults(connection), TOLD)]
 
 
 def _page_faults(connection: Connection) -> list[str]:
@@ -73,7 +70,7 @@ class _Known:
     told: frozenset[int] = frozenset()
 
 
-def _sum_faults(connection: Connection, progress: Progress | None) -> Iterator[str]:
+def _sum_faults(connection: Connection) -> Iterator[str]:
     oldest = connection.scalar(select(func.min(schema.records.c.at)))
     if oldest is None:
         return
@@ -82,7 +79,7 @@ def _sum_faults(connection: Connection, progress: Progress | None) -> Iterator[s
     with tempfile.TemporaryDirectory(prefix="kmstwist-verify-") as folder:
         engine = open_engine(str(Path(folder) / "anew.sqlite"))
         try:
-            _compute_anew(connection, engine, exact_after, progress)
+            _compute_anew(connection, engine, exact_after)
             with reading(engine) as anew:
                 for each in SUMS:
                     told = _wrong_hours(each, connection, anew, known) if each.hourly else {}
@@ -92,20 +89,15 @@ def _sum_faults(connection: Connection, progress: Progress | None) -> Iterator[s
             engine.dispose()
 
 
-def _compute_anew(connection: Connection, engine: Engine, exact_after: int, progress: Progress | None) -> None:
+def _compute_anew(connection: Connection, engine: Engine, exact_after: int) -> None:
     """Add all records up in the empty store `engine`; to the machines only those that they surely have."""
     with writing(engine) as anew:
         schema.metadata.create_all(anew, tables=[each.table for each in SUMS])
-    total = connection.scalar(select(func.count()).select_from(schema.records)) or 0
-    done = 0
     for batch in _batches(connection):
         newer = [record for record in batch if record.at > exact_after]
         with writing(engine) as anew:
             for each in SUMS:
                 each.merge(anew, batch if each.hourly else newer)
-        done += len(batch)
-        if progress is not None:
-            progress(done, total)
 
 
 def _batches(connection: Connection) -> Iterator[Sequence[Record]]:

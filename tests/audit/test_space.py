@@ -1,0 +1,43 @@
+"""Freeing the space of a store's file by SQLite's own module."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kmstwist.audit.upkeep.space import FREED_PAGES, connect, hand_back
+
+
+def test_freed_pages_go_back_to_the_file_system_some_in_each_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with closing(connect(path, 1.0)) as store:
+        store.execute("CREATE TABLE filled (bytes BLOB)")
+        store.executemany("INSERT INTO filled VALUES (?)", [(bytes(4000),)] * (2 * FREED_PAGES))
+        store.execute("DELETE FROM filled")
+        ((free,),) = store.execute("PRAGMA freelist_count").fetchall()
+        assert free > FREED_PAGES
+        assert list(hand_back(store)) == [0] * -(-free // FREED_PAGES)
+        assert store.execute("PRAGMA freelist_count").fetchall() == [(0,)]
+        assert list(hand_back(store)) == []
+
+
+def test_a_store_that_was_made_without_it_keeps_its_pages(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("CREATE TABLE filled (bytes BLOB)")
+        store.executemany("INSERT INTO filled VALUES (?)", [(bytes(4000),)] * 10)
+        store.execute("DELETE FROM filled")
+        store.commit()
+    with closing(connect(path, 1.0)) as store:
+        # One step, which frees nothing, is enough.
+        assert list(hand_back(store)) == [0]
+
+
+def test_what_is_no_store_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(b"no store of SQLite's" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        connect(path, 1.0)
