@@ -19,6 +19,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
 
+from kmstwist.audit.engine import driver_of
+
 T = TypeVar("T")
 
 # SQLite takes 32766 parameters in one statement.
@@ -49,7 +51,7 @@ def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[
     if connection.dialect.name == "sqlite":
         text, order = text_of(statement, tuple(rows[0]))
         try:
-            _driver_of(connection).executemany(text, map(itemgetter(*order), rows))
+            driver_of(connection).executemany(text, map(itemgetter(*order), rows))
         except sqlite3.Error as error:
             raise _told(connection, text, error) from error
     else:
@@ -162,15 +164,9 @@ class Prepared:
 
 def _execute(connection: Connection, text: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
     try:
-        return _driver_of(connection).execute(text, parameters)
+        return driver_of(connection).execute(text, parameters)
     except sqlite3.Error as error:
         raise _told(connection, text, error) from error
-
-
-def _driver_of(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
 
 
 def _told(connection: Connection, text: str, error: sqlite3.Error) -> BaseException:

@@ -60,6 +60,7 @@ def statements_for(
         else:
             inserted.append((_ALL, list(values)))
     for table in sums:
+        # `counting` of the table, without the call of it.
         if counting := having(batch, table.given_values, table.unless_value):
             added = list(map(table.values, counting))
             inserted.append((table.insertion, table.by_key(added) if len(added) > 1 else added))

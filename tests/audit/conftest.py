@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_twisted
 from sqlalchemy import Engine
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from tests.audit.busy import Busy
 from tests.audit.making import new_store
 
 
@@ -16,6 +18,14 @@ def store(tmp_path: Path) -> Iterator[Engine]:
     engine = new_store(tmp_path)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[Busy]:
+    busy = Busy(tmp_path)
+    yield busy
+    pytest_twisted.blockon(busy.close())
+    busy.thread.stop()
 
 
 @pytest.fixture

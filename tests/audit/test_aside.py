@@ -33,14 +33,6 @@ from tests.audit.test_storage import copy_over, count, cut, delete, move, replac
 from tests.reactors import reactor
 
 
-@pytest.fixture
-def busy(tmp_path: Path) -> Iterator[Busy]:
-    busy = Busy(tmp_path)
-    yield busy
-    pytest_twisted.blockon(busy.close())
-    busy.thread.stop()
-
-
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,6 @@ from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from tests.audit.busy import Busy
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
-
-
-@pytest.fixture
-def busy(tmp_path: Path) -> Iterator[Busy]:
-    busy = Busy(tmp_path)
-    yield busy
-    pytest_twisted.blockon(busy.close())
-    busy.thread.stop()
 
 
 @pytest_twisted.ensureDeferred
