@@ -85,10 +85,9 @@ def _ours(event: RawEvent | BrokenEvent) -> RawEvent | BrokenEvent | None:
 def _head(text: str, times: Times) -> tuple[_Syslog, str]:
     """A message's header, and the rest of the message."""
     priority = _PRIORITY.match(text)
-    if priority is None:
-        return _Syslog(), text
-    at = priority.end()
-    if (found := _HEAD_5424.match(text, at)) is not None:
+    # Files of syslog have no priorities.
+    at = 0 if priority is None else priority.end()
+    if priority is not None and (found := _HEAD_5424.match(text, at)) is not None:
         when, host, source = ("" if each == "-" else each for each in found.groups()[:3])
         data, after = _structured(text, found.end())
         return _Syslog(when, host, source, data), text[after:]

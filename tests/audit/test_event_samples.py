@@ -60,6 +60,20 @@ def listed(fields: dict[str, Any]) -> dict[str, list[Any]]:
     return {name: [value] for name, value in fields.items()}
 
 
+#: An object of WMI's class Win32_NTLogEvent, whose times have a form of their own.
+WMI = {
+    "Category": 0,
+    "ComputerName": HOST,
+    "EventCode": 12290,
+    "EventIdentifier": 1073754114,
+    "InsertionStrings": "{0x0, 25, pc1.example.org...}",
+    "Logfile": LOG,
+    "Message": TEXT,
+    "RecordNumber": 7,
+    "SourceName": SPP,
+    "TimeGenerated": "20261005101422.000000+120",
+    "TimeWritten": "20261005081422.000000-000",
+}
 #: Elasticsearch's answer to a search for fields, which Kibana shows as a document's JSON: a list for each.
 FIELDS = listed(
     {
@@ -449,6 +463,9 @@ DOCUMENTED: dict[str, str] = {
         "|Beschrijving:",
         "5-10-2026 10:14:22",
     ),
+    "wmi.csv": rows(list(WMI), list({**WMI, "InsertionStrings": "System.String[]"}.values())),
+    "wmi.json": json.dumps([{**WMI, "InsertionStrings": NINE, "Message": None}]),
+    "list wmi.txt": shown(100, **WMI),
 }
 # Formats without the event's computer and the record's number.
 NO_HOST = ("viewer", "list.txt", "list wrapped", "list eventlog", "list not")

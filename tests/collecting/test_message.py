@@ -93,6 +93,9 @@ MESSAGES = {
     "RFC 3164 with the text alone": f"<14>Oct  5 08:14:22 {HOST} Microsoft-Windows-Security-SPP[0]: {INFO}",
     "RFC 3164 with an ISO time": f"<14>2026-10-05T08:14:22+00:00 {HOST} nxlog: {json.dumps(NXLOG)}",
     "RFC 3164 with Snare": f"<14>Oct  5 08:14:22 {HOST} {SNARE}",
+    # As rsyslog writes messages into a file, without their priority.
+    "a line of a file with JSON": f"2026-10-05T08:14:22.123456+00:00 {HOST} nxlog[12]: {json.dumps(NXLOG)}",
+    "a line of a file with the text alone": f"Oct  5 08:14:22 {HOST} Microsoft-Windows-Security-SPP: {INFO}",
     # As rsyslog passes a tab on, with the name as the message's tag or without a head.
     "RFC 3164 with Snare, by rsyslog": f"<14>Oct  5 08:14:22 {HOST} " + SNARE.replace("\t", "#011"),
     "RFC 3164 with Snare as its tag": f"<14>Oct  5 08:14:22 {HOST} " + SNARE.replace("\t", ": ", 1),
@@ -142,6 +145,7 @@ def test_a_day_without_a_year_is_the_last_one_of_its_name(month: str, year: int)
         "hello",
         "<14>1 2026-10-05T08:14:22Z host sshd 12 - - Accepted publickey",
         "<14>Oct  5 08:14:22 host sshd[12]: Accepted publickey",
+        "Oct  5 08:14:22 host sshd[12]: Accepted publickey",
         json.dumps(
             NXLOG | {"EventID": 4624, "SourceName": "Microsoft-Windows-Security-Auditing", "Channel": "Security"}
         ),

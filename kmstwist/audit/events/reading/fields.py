@@ -63,7 +63,7 @@ SOURCE = (
     "source_name",
     "ProviderGuid",
 )
-LOG = ("LogName", "Channel", "winlog.channel", "Log", "EventLog", "log_name")
+LOG = ("LogName", "Channel", "winlog.channel", "Log", "EventLog", "Logfile", "log_name")
 # Graylog cuts its "message" short where there is a full one.
 MESSAGE = ("full_message", "Message", "RenderedDescription", "Description", "short_message")
 STRINGS = (
@@ -71,6 +71,7 @@ STRINGS = (
     "ReplacementStrings",
     "winlog.event_data",
     "StringInserts",
+    "InsertionStrings",
     "ParameterXml",
     "EventData",
     "event_data",

@@ -31,7 +31,11 @@ _PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz"),
 
 # evtx_dump writes such a line above each event.
 _NUMBERED = re.compile(r"Record \d+\s*")
-_SYSLOG = re.compile(r"<\d{1,3}>")
+# With a priority, as it is sent, or with a time and a host, as rsyslog and syslog-ng write it into files.
+_SYSLOG = re.compile(
+    r"<\d{1,3}>"
+    r"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) \S+ \S"
+)
 
 WAYS = (
     "export events as EVTX (wevtutil epl), XML (wevtutil qe /f:xml), or from Get-WinEvent with ConvertTo-Json or "
@@ -65,7 +69,9 @@ def format_of(sample: bytes) -> Format:
     if (numbered := _NUMBERED.match(text)) is not None:
         text = text[numbered.end() :]
     if _SYSLOG.match(text):
-        raise UnknownFormat("lines of syslog; send them to kmstwist events listen (docs/windows-events.md)")
+        raise UnknownFormat(
+            "lines of syslog; start kmstwist events listen and send the file to it, as with nc (docs/windows-events.md)"
+        )
     # A browser's view of XML has a sign for folding each element, which is copied along with the text.
     if text.removeprefix("- ").startswith("<"):
         return Format.XML

@@ -21,7 +21,7 @@ _NAME = re.compile(r" *[A-Za-z][\w.-]* *")
 _LABELLED = re.compile(r"( *[A-Za-z][\w.-]* +):(?: |\Z)")
 _VALUES = re.compile(r"(?:0x[0-9A-Fa-f]{1,8}|-?\d{1,10})\s*,")
 # Lists, of which only the first few are shown.
-_SHORTENED = frozenset({"ReplacementStrings", "Properties"})
+_SHORTENED = frozenset({"ReplacementStrings", "Properties", "InsertionStrings"})
 
 
 def shown_as_list(block: Sequence[str]) -> dict[str, str] | None:

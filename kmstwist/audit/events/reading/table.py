@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, islice
 from typing import TextIO
 
-from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms, record_number
+from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, logged_by_kms, record_number
 from kmstwist.audit.events.reading import fields
 from kmstwist.audit.events.reading.times import DAMAGED, Times
 
@@ -34,6 +34,7 @@ COMMAND = 'Get-WinEvent -LogName "Key Management Service" | Export-Csv kms.csv'
 _UNIVERSAL = " [UTC]"
 
 _NAMED = fields.named((*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS, *fields.WHOLE))
+_KMS_NUMBERS = frozenset(map(str, KMS_EVENTS))
 
 
 def looks_like_table(head: str) -> bool:
@@ -45,6 +46,8 @@ def looks_like_table(head: str) -> bool:
         return True
     headings = _split(lines[0], _delimiter(lines[0]))
     if _NAMED & fields.named(heading.removesuffix(_UNIVERSAL) for heading in headings):
+        return True
+    if _is_row(headings) and not _KMS_NUMBERS.isdisjoint(headings):
         return True
     # Event Viewer's five headings, and a row with an event's number below the fourth.
     rows = [_split(line, _delimiter(lines[0])) for line in lines[1:20]]
@@ -60,7 +63,12 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     above = 2 if header is not first else 1
     delimiter = _delimiter(header)
     headings = _split(header.lstrip("\ufeff"), delimiter)
-    rows = _rows(text, delimiter, above)
+    if _is_row(headings):
+        # Export-Csv -NoHeader, and lists put together by hand.
+        above -= 1
+        rows = _rows(chain([header.lstrip("\ufeff")], text), delimiter, above)
+    else:
+        rows = _rows(text, delimiter, above)
     if universal := {at for at, heading in enumerate(headings) if heading.endswith(_UNIVERSAL)}:
         headings = [heading.removesuffix(_UNIVERSAL) for heading in headings]
         rows = _in_utc(rows, universal)
@@ -88,7 +96,12 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             yield fields.event_of(dict(zip(names, row, strict=False)), place, times)
 
 
-def _rows(text: TextIO, delimiter: str, above: int) -> Iterator[tuple[str, list[str] | str]]:
+def _is_row(values: Sequence[str]) -> bool:
+    """Whether these values of a table's first line are an event's, and not headings."""
+    return not _NAMED & fields.named(values) and _columns_by_content([values]) is not None
+
+
+def _rows(text: Iterable[str], delimiter: str, above: int) -> Iterator[tuple[str, list[str] | str]]:
     """Each row with its place, or why it cannot be read."""
     reader = csv.reader(text, delimiter=delimiter)
     line = above

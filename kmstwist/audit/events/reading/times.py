@@ -20,6 +20,7 @@ from itertools import pairwise
 
 from kmstwist.audit.events.reading.am_pm import Half, half_of
 from kmstwist.audit.events.reading.calendars import HIJRI, dates
+from kmstwist.audit.events.reading.instants import instant, is_wmi
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -41,8 +42,6 @@ CUT_OFF = "the file was cut off; export the log again"
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
 )
-_POWERSHELL = re.compile(r"\\?/Date\((-?\d{1,18})(?:[+-]\d{4})?\)\\?/", re.ASCII)
-_SINCE_1970 = re.compile(r"(\d{10})(?:\.(\d{1,9}))?|(\d{10})(\d{3})", re.ASCII)
 # Splunk names the zone of its own user by letters.
 _LETTERED = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?) ([A-Z]{3,5})", re.ASCII)
 _UNIVERSAL = re.compile(r"(?:(?<=\d)Z|\b(?:UTC|GMT))\Z")
@@ -82,13 +81,14 @@ class _Readings:
 
 def looks_like_time(text: str) -> bool:
     """Whether a text is a date and a time of day, in any format."""
-    return len(text) < 60 and (_ISO.fullmatch(text.strip()) is not None or bool(_ways(text.strip()).ways))
+    plain = text.strip()
+    return len(text) < 60 and (_ISO.fullmatch(plain) is not None or is_wmi(plain) or bool(_ways(plain).ways))
 
 
 def has_zone(text: str) -> bool:
     """Whether a time names its zone unambiguously."""
     found = _ISO.fullmatch(text)
-    return _SINCE_1970.fullmatch(text) is not None if found is None else found[4] is not None
+    return instant(text) is not None if found is None else found[4] is not None
 
 
 def client_clock(text: str | None) -> datetime | None:
@@ -187,10 +187,8 @@ class Times:
         text = value.strip()
         if _ISO.fullmatch(text) is not None:
             return iso_to_ms(text, self.zone)
-        if (found := _POWERSHELL.search(text)) is not None:
-            return int(found[1])
-        if (found := _SINCE_1970.fullmatch(text)) is not None:
-            return int(f"{found[1] or found[3]}{(found[2] or found[4] or '')[:3]:0<3}")
+        if (at := instant(text)) is not None:
+            return at
         if (found := _LETTERED.fullmatch(text)) is not None:
             return self._lettered(found[1], found[2])
         readings = self._readings(text)
