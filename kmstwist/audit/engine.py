@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from kmstwist.audit.aside.pragmas import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
-from kmstwist.audit.asking.sqlite_reader import lower
+from kmstwist.audit.asking.plain_sqlite import lower
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
@@ -181,11 +181,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def pragma(connection: Connection, text: str) -> list[Any]:
-    """Run an SQLite PRAGMA outside any transaction, as some of them need. Returns its rows; none on PostgreSQL."""
-    if connection.dialect.name != "sqlite":
-        return []
-    return driver_of(connection).execute(f"PRAGMA {text}").fetchall()
+def vacuum(engine: Engine) -> None:
+    """Free what was deleted in a PostgreSQL."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

@@ -11,17 +11,17 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-
-from kmstwist.audit import schema
-from kmstwist.audit.bulk import PIECES, Insertion, insertion_by
+from kmstwist.audit.bulk import PIECES, Insertion, insertion_into, insertion_of
 from kmstwist.audit.records import Record, having
 from kmstwist.audit.rows import COLUMNS, values_of
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.table import SummaryTable
+
+# The process aside has no use for it.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 #: The columns of a record that was made of an answer to an opaque message (V5, V6).
 _OPAQUE: Final = (
@@ -31,8 +31,8 @@ _OPAQUE: Final = (
 _opaque_values: Final = itemgetter(*map(COLUMNS.index, _OPAQUE))
 _other_values: Final = itemgetter(*(at for at, name in enumerate(COLUMNS) if name not in _OPAQUE))
 _NO_OTHERS: Final = (None,) * (len(COLUMNS) - len(_OPAQUE))
-_ALL: Final = insertion_by(schema.records.insert(), COLUMNS)
-_OPAQUE_ONLY: Final = insertion_by(schema.records.insert(), _OPAQUE)
+_ALL: Final = insertion_into("records", COLUMNS)
+_OPAQUE_ONLY: Final = insertion_into("records", _OPAQUE)
 
 
 class Statement(NamedTuple):
@@ -63,25 +63,35 @@ def statements_for(
         # `counting` of the table, without the call of it.
         if counting := having(batch, table.given_values, table.unless_value):
             added = list(map(table.values, counting))
-            inserted.append((table.insertion, table.by_key(added) if len(added) > 1 else added))
+            inserted.append((insertion_of(table), table.by_key(added) if len(added) > 1 else added))
+    return statements_of(inserted)
+
+
+def statements_of(inserted: Iterable[tuple[Insertion, Sequence[Sequence[object]]]]) -> list[Statement]:
+    """The statements that insert these rows, each in the order of its insertion's columns."""
     made = []
-    for insertion, all_values in inserted:
-        done, number = 0, len(all_values)
+    for insertion, rows in inserted:
+        done, number = 0, len(rows)
         for piece in PIECES:
             while number - done >= piece:
-                parameters = tuple(chain.from_iterable(all_values[done : done + piece]))
+                parameters = tuple(chain.from_iterable(rows[done : done + piece]))
                 made.append(Statement(insertion.texts[piece], parameters, piece, insertion.rests.get(piece)))
                 done += piece
     return made
 
 
-def commit(driver: sqlite3.Connection, made: Iterable[Statement]) -> None:
-    """Execute them in one transaction, which the caller rolls back on any exception."""
-    driver.execute("BEGIN IMMEDIATE")
-    for text, parameters, rows, rest in made:
+def execute_all(driver: sqlite3.Connection, statements: Iterable[Statement]) -> None:
+    """Execute them, in a transaction that the caller has begun. Raises `sqlite3.Error`."""
+    for text, parameters, rows, rest in statements:
         changed = driver.execute(text, parameters).rowcount
         if rest is not None and changed < rows:
             driver.execute(rest, parameters)
+
+
+def commit(driver: sqlite3.Connection, made: Iterable[Statement]) -> None:
+    """Execute them in one transaction, which the caller rolls back on any exception."""
+    driver.execute("BEGIN IMMEDIATE")
+    execute_all(driver, made)
     driver.execute("COMMIT")
 
 
@@ -92,6 +102,8 @@ def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
     try:
         commit(cast(sqlite3.Connection, connection.dbapi_connection), made)
     except sqlite3.Error as error:
+        from sqlalchemy.exc import DBAPIError
+
         raise DBAPIError.instance(_ALL.texts[1], None, error, sqlite3.Error, dialect=engine.dialect) from error
     finally:
         # The pool rolls back what was begun and did not end.

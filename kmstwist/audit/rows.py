@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Row
-
 from kmstwist.audit.records import Phases, Record
 from kmstwist.reasons import Reason
 
@@ -44,8 +42,6 @@ SOURCES: Final = {
 COLUMNS: Final = tuple(SOURCES)
 #: A record's values, in the order of `COLUMNS`. It calls no function of Python's.
 values_of: Final[Callable[[Record], tuple[object, ...]]] = attrgetter(*SOURCES.values())
-# `Row` has a method with the last one's name.
-_all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _REASONS: Final = {each.value: each for each in Reason}
 
 
@@ -114,8 +110,3 @@ def from_values(values: Sequence[Any]) -> Record:
         required_count,
         count,
     )
-
-
-def from_row(row: Row[Any]) -> Record:
-    """The record from which `to_row` made the row."""
-    return from_values((*_all_but_count(row), row._mapping["count"]))

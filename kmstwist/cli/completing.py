@@ -136,7 +136,7 @@ def _recorded(ctx: click.Context, question: str, condition: str, begun: str) -> 
 
 @contextmanager
 def _embedded(path: Path) -> Iterator[Reader]:
-    from kmstwist.audit.asking.sqlite_reader import reading
+    from kmstwist.audit.asking.plain_sqlite import reading
 
     with rights_in(path.absolute().parent), reading(path, PATIENCE) as reader:
         yield reader

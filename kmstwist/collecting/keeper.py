@@ -15,12 +15,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from kmstwist.audit.asking.facts import stored_privacy
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.events.importer import Importer, ImportResult
 from kmstwist.audit.events.join import Resolver
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.times import Times
-from kmstwist.audit.store import is_data_fault, stored_privacy
+from kmstwist.audit.store import is_data_fault
 from kmstwist.collecting.message import read_message
 
 MOST_MESSAGES = 20_000

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.asking.generate import texts
 from kmstwist.audit.asking.limits import Condition, like
+from kmstwist.audit.asking.plain_sqlite import TEXTS, reading
 from kmstwist.audit.asking.questions import ask, column, value
-from kmstwist.audit.asking.sqlite_reader import TEXTS, reading
 from kmstwist.audit.engine import sqlite_path
 from kmstwist.audit.store import insert_batch
 from tests.audit.making import START, known

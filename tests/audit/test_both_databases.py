@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, func, select, text
 
 from kmstwist.audit import schema
-from kmstwist.audit.asking.sqlite_reader import reading as reading_plainly
+from kmstwist.audit.asking.plain_sqlite import reading as reading_plainly
 from kmstwist.audit.engine import open_engine, reading, sqlite_path, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate

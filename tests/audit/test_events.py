@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from kmstwist.audit import bulk
 from kmstwist.audit.events.watch_folder import Watcher
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
@@ -105,16 +104,3 @@ def test_a_file_whose_import_failed_is_tried_again(tmp_path: Path) -> None:
     watcher.scan()
     watcher.scan()
     assert tries == ["a.xml", "a.xml"]
-
-
-def test_importing_again_and_again_compiles_no_further_statement(store: Engine, tmp_path: Path) -> None:
-    # As the listener for events does every few seconds: compiled statements are kept for ever.
-    def more(number: int) -> None:
-        event = request(100 + number, AT + timedelta(seconds=100 + number), "pc1.example.com")
-        assert bring_in(store, tmp_path / str(number), as_xml([event])).imported == 1
-
-    more(1)
-    before = bulk.text_of.cache_info().currsize
-    more(2)
-    more(3)
-    assert bulk.text_of.cache_info().currsize == before

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
-from kmstwist.audit import schema
-from kmstwist.audit.bulk import Insertion, insertion_by
+from kmstwist.audit.asking.facts import stored_privacy, write_policy
+from kmstwist.audit.bulk import Insertion
 from kmstwist.audit.engine import open_central_reader, open_engine, reading, sqlite_path, store_url
 from kmstwist.audit.events.identity import Known, same_computer
 from kmstwist.audit.events.interpret import event_of_text, facts_of
@@ -35,7 +35,7 @@ from kmstwist.audit.records import Record
 from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.service import try_settings
-from kmstwist.audit.store import insert_batch, stored_privacy, write_policy
+from kmstwist.audit.store import insert_batch
 from kmstwist.audit.views.hints import reading_hints
 from tests.audit.making import DAY, START, at_first_release, known, opaque, uuid
 
@@ -351,10 +351,13 @@ def test_an_event_of_two_exports_is_one_where_only_the_zone_differs(
 
 
 def test_a_statement_that_cannot_be_made_into_pieces_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not insert one row of 2 parameters"):
-        Insertion("DELETE FROM machines", 2)
-    with pytest.raises(ValueError, match="has these columns in another order: target, seq"):
-        insertion_by(schema.forwarding.insert(), ["seq", "target"])
+    for text in (
+        "DELETE FROM machines",
+        "INSERT INTO forwarding (target, seq) VALUES (:target, :seq)",
+        "INSERT INTO forwarding (seq, target) VALUES (:seq, :target) ON CONFLICT (target) DO UPDATE SET at = :at",
+    ):
+        with pytest.raises(ValueError, match="does not insert one row of seq, target"):
+            Insertion(text, ["seq", "target"])
 
 
 @pytest.mark.parametrize(

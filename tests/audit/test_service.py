@@ -15,13 +15,13 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.facts import stored_privacy
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.service import AuditService
-from kmstwist.audit.store import stored_privacy
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from tests.audit.making import DAY, START, opaque, recorded

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.audit.upkeep.space import FREED_PAGES, connect, hand_back
+from kmstwist.audit.asking.plain_sqlite import connect_to_write
+from kmstwist.audit.upkeep.space import FREED_PAGES, hand_back
 
 
 def test_freed_pages_go_back_to_the_file_system_some_in_each_step(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
-    with closing(connect(path, 1.0)) as store:
+    with closing(connect_to_write(path, 1.0)) as store:
         store.execute("CREATE TABLE filled (bytes BLOB)")
         store.executemany("INSERT INTO filled VALUES (?)", [(bytes(4000),)] * (2 * FREED_PAGES))
         store.execute("DELETE FROM filled")
@@ -31,7 +32,7 @@ def test_a_store_that_was_made_without_it_keeps_its_pages(tmp_path: Path) -> Non
         store.executemany("INSERT INTO filled VALUES (?)", [(bytes(4000),)] * 10)
         store.execute("DELETE FROM filled")
         store.commit()
-    with closing(connect(path, 1.0)) as store:
+    with closing(connect_to_write(path, 1.0)) as store:
         # One step, which frees nothing, is enough.
         assert list(hand_back(store)) == [0]
 
@@ -40,4 +41,4 @@ def test_what_is_no_store_is_let_go(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"no store of SQLite's" * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
-        connect(path, 1.0)
+        connect_to_write(path, 1.0)

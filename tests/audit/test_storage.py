@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import open_engine, pragma, reading, writing
+from kmstwist.audit.engine import driver_of, open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import AuditUnavailable, StoreError, StoreUnavailable
@@ -202,7 +202,10 @@ def test_each_of_a_servers_connections_keeps_at_most_8_mib_of_pages(storage: Sto
     assert readers is not None
     for engine in (storage.engine, readers()):
         with engine.connect() as one, engine.connect() as other:
-            assert [pragma(each, "cache_size") for each in (one, other)] == [[(-8192,)], [(-8192,)]]
+            assert [driver_of(each).execute("PRAGMA cache_size").fetchone() for each in (one, other)] == [
+                (-8192,),
+                (-8192,),
+            ]
     readers().dispose()
 
 

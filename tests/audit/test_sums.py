@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, create_engine, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.summary_statements import table_of
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import to_row
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.sums import all as sums
+from kmstwist.audit.sums import stored
+from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import HOUR, START, known, opaque, refusal, uuid
@@ -47,8 +49,9 @@ def records_and_facts(draw: st.DrawFn) -> list[tuple[Record, Record | None]]:
 
 def summed(engine: Engine, each: SummaryTable) -> list[Row]:
     with reading(engine) as connection:
-        order = [each.table.c[name] for name in each.key]
-        return [dict(row) for row in connection.execute(select(each.table).order_by(*order)).mappings()]
+        table = table_of(each)
+        order = [table.c[name] for name in each.key]
+        return [dict(row) for row in connection.execute(select(table).order_by(*order)).mappings()]
 
 
 @pytest.mark.long
@@ -68,9 +71,9 @@ def test_records_that_get_to_be_known_leave_the_sums_as_if_they_had_always_been(
             with writing(engine) as connection:
                 table = schema.records
                 connection.execute(table.update().where(table.c.record_id == record.record_id).values(**to_row(facts)))
-                sums.replace(connection, record, facts)
+                stored.replace(connection, record, facts)
     insert_batch(other, [facts or record for record, facts in made])
-    for each in sums.SUMS:
+    for each in SUMS:
         assert summed(engine, each) == summed(other, each)
     engine.dispose()
     other.dispose()
@@ -135,15 +138,15 @@ def test_two_machines_of_one_moment_are_both_sound_whichever_was_counted_last(st
 
 def test_a_peer_that_sent_no_message_is_a_failure_and_no_machine(store: Engine) -> None:
     insert_batch(store, [refusal(START)])
-    assert [len(summed(store, each)) for each in sums.SUMS] == [0, 0, 0, 1]
+    assert [len(summed(store, each)) for each in SUMS] == [0, 0, 0, 1]
 
 
 def test_a_record_without_a_row_is_taken_out_of_nothing(store: Engine) -> None:
     insert_batch(store, [known(START, "pc2", "10.0.0.8")])
-    before = [summed(store, each) for each in sums.SUMS]
+    before = [summed(store, each) for each in SUMS]
     gone = known(START + HOUR, "pc1")
     with writing(store) as connection:
-        sums.remove(connection, gone)
-        sums.replace(connection, gone, refusal(START))
-    assert [summed(store, each) for each in sums.SUMS[:3]] == before[:3]
-    assert [row["client"] for row in summed(store, sums.SUMS[3])] == [refusal(START).client]
+        stored.remove(connection, gone)
+        stored.replace(connection, gone, refusal(START))
+    assert [summed(store, each) for each in SUMS[:3]] == before[:3]
+    assert [row["client"] for row in summed(store, SUMS[3])] == [refusal(START).client]

@@ -67,7 +67,7 @@ def records(store: Engine) -> list[dict[str, Any]]:
 
 def sums(store: Engine) -> list[list[dict[str, Any]]]:
     found = everything(store)
-    return [sorted(found[each.table.name], key=repr) for each in SUMS]
+    return [sorted(found[each.name], key=repr) for each in SUMS]
 
 
 def test_reports_come_from_a_hosts_log_alone(store: Engine, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.facts import write_policy
 from kmstwist.audit.central.fingerprint import fingerprint
 from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import open_engine, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
-from kmstwist.audit.store import insert_batch, write_policy
+from kmstwist.audit.store import insert_batch
 from kmstwist.cli.audit.audit import audit
 from kmstwist.cli.main import kmstwist
 from tests.audit.making import DAY, known, new_store, opaque

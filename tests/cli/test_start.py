@@ -13,12 +13,18 @@ from pathlib import Path
 import click
 import pytest
 
+from kmstwist.audit.engine import open_engine
 from kmstwist.audit.plain.start_check import is_ready
 from kmstwist.audit.reports.subjects import SUMMARIES
+from kmstwist.audit.store import insert_batch
 from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.main import kmstwist
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
+from tests.audit.exports import as_xml, request
+from tests.audit.importing import AT
+from tests.audit.making import START, known
+from tests.audit.test_products import SLMGR, printed
 from tests.ports import free_port
 
 _RUN = """
@@ -126,7 +132,11 @@ def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Pa
         ("products list", set[str]()),
         ("audit salt show", set[str]()),
         ("audit backup {folder}/copy.sqlite", {"rich"}),
-        *((f"audit vacuum{full}", {"rich"}) for full in ("", " --full")),
+        *((f"audit vacuum{more}", {"rich"}) for more in ("", " --full", " --older-than 90d", " --max-size 1G")),
+        ("audit verify", set[str]()),
+        ("audit forget PC1 --yes", set[str]()),
+        ("events import {folder}/events.xml --no-dns", {"rich"}),
+        ("products import {folder}/products.txt", set[str]()),
     ],
 )
 def test_a_store_s_file_is_worked_on_without_sqlalchemy_or_configuration(
@@ -134,6 +144,11 @@ def test_a_store_s_file_is_worked_on_without_sqlalchemy_or_configuration(
 ) -> None:
     store = tmp_path / "audit.sqlite"
     assert is_ready(store, make=True)
+    engine = open_engine(str(store))
+    insert_batch(engine, [known(START, "PC1")])
+    engine.dispose()
+    (tmp_path / "events.xml").write_bytes(as_xml([request(1, AT, "pc1.example.com")]))
+    (tmp_path / "products.txt").write_text(printed(SLMGR))
     modules = {name.partition(".")[0] for name in imported(f"{verb.format(folder=tmp_path)} --store {store}")}
     assert modules & (_HEAVY | {"rich"}) == more
     assert "sqlite3" in modules

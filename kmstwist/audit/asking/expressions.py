@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String, bindparam, case, func, null, text
+from sqlalchemy import Boolean, ColumnElement, String, Table, bindparam, case, func, null, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from kmstwist.audit.asking.limits import as_pattern
-from kmstwist.audit.asking.sqlite_reader import WHERE
+from kmstwist.audit.asking.plain_sqlite import WHERE
+
+
+def insert_for(dialect: str, table: Table) -> Any:
+    """An insert into `table` in the store's dialect: both have ON CONFLICT, each in a construct of its own."""
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    # Here, because it takes a while to load, and most gateways have none.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 class plain_order(FunctionElement[str]):

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 #: Follows the name of a condition on text that is not of A to Z: SQLite's LIKE ignores the case of no other letter.
 FOLDED: Final = " folded"
+#: How many events the statements "events alike" and "the same events" ask for.
+ASKED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,8 @@ def as_pattern(text: str) -> str:
 def parameter(name: str) -> str:
     """What the parameter of a condition is called."""
     return name.replace(" ", "_")
+
+
+def standing_records(condition: str, *, newest_first: bool) -> str:
+    """The statement that selects the records that meet a condition of `SummaryTable.standing`, in order of time."""
+    return f"records {condition}, {'newest' if newest_first else 'oldest'} first"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kmstwist.audit.asking.limits import Condition
-from kmstwist.audit.asking.sqlite_reader import PlainReader
+from kmstwist.audit.asking.plain_sqlite import PlainConnection
 
 # What reads a file by SQLite's own module loads none of it.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    Reader: TypeAlias = Connection | PlainReader
+    Reader: TypeAlias = Connection | PlainConnection
 
 
 class Answer(Protocol):
@@ -30,7 +30,7 @@ def ask(reader: Reader, question: str, where: Sequence[Condition] = (), **values
     `where` limits the rows of a question that takes conditions, `values` are the question's own parameters. Raises what
     the database's driver raises, over SQLAlchemy as that wraps it.
     """
-    if isinstance(reader, PlainReader):
+    if isinstance(reader, PlainConnection):
         every = dict(values)
         for each in where:
             every |= each.values

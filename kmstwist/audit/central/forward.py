@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.logger import Logger
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.asking.expressions import insert_for
 from kmstwist.audit.central.acceptance import why_not
 from kmstwist.audit.central.salt import join
 from kmstwist.audit.central.targets import forwarded_up_to, target_name

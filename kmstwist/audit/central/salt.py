@@ -13,12 +13,12 @@ from pathlib import Path
 from sqlalchemy import Engine, exists, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.asking.expressions import insert_for
+from kmstwist.audit.asking.facts import put_fact
 from kmstwist.audit.central.fingerprint import FINGERPRINT, fingerprint, noted
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.store import put_fact
 from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in
 from kmstwist.system.secrets import is_open_to_others
 from kmstwist.system.wholefile import write_whole

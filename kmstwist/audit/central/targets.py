@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL, Engine, make_url, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.asking.expressions import insert_for
 from kmstwist.audit.engine import reading, writing
 
 
@@ -48,9 +48,3 @@ def unregister_others(spool: Engine, target: str | None) -> None:
     statement = table.delete() if target is None else table.delete().where(table.c.target != target)
     with writing(spool) as connection:
         connection.execute(statement)
-
-
-def targets(spool: Engine) -> list[str]:
-    """The names of the central stores that a store is forwarded to."""
-    with reading(spool) as connection:
-        return list(connection.scalars(select(schema.forwarding.c.target).order_by(schema.forwarding.c.target)))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
-from kmstwist.audit.events import questions
+from kmstwist.audit.asking.prepared import rows
 from kmstwist.audit.events.model import Event
+from kmstwist.audit.events.near import about
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 #: The largest difference that is looked for (as much as a window may have), and the steps, in milliseconds.
 FARTHEST, STEP = 3_590_000, 2000
@@ -22,7 +25,7 @@ MOST, LEAST = 100, 5
 SURE = 0.9
 
 
-def clocks_apart(connection: Connection, events: Collection[Event]) -> int | None:
+def clocks_apart(reader: Reader, events: Collection[Event]) -> int | None:
     """Seconds that the clock of the host that logged these events is ahead of the gateways', negative if it is behind.
 
     None where nothing speaks for a difference.
@@ -30,7 +33,7 @@ def clocks_apart(connection: Connection, events: Collection[Event]) -> int | Non
     near: Counter[int] = Counter()
     asked = 0
     for event in events:
-        times = questions.unnamed_times().rows(connection, questions.about(event, FARTHEST))
+        times = rows(reader, "times of unnamed records", about(event, FARTHEST))
         if times:
             asked += 1
             near.update({(event.at - at) // STEP for (at,) in times})

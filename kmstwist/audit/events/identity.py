@@ -11,24 +11,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, bindparam, or_, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.bulk import Prepared
+from kmstwist.audit.asking.limits import ASKED
+from kmstwist.audit.asking.prepared import rows
 from kmstwist.audit.events.model import Event
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 SECOND_MS = 1000
 # Zones are whole quarters of an hour apart, and 26 hours at most.
 QUARTER_MS = 900_000
 ZONES_MS = 26 * 3_600_000
 
-# Events asked for in one statement.
-_ASKED = 50
 # The names of the parameters: the ends of the range of fingerprints that begin with what each of them says.
-_LOW, _HIGH = tuple(f"low{at}" for at in range(_ASKED)), tuple(f"high{at}" for at in range(_ASKED))
+_LOW, _HIGH = tuple(f"low{at}" for at in range(ASKED)), tuple(f"high{at}" for at in range(ASKED))
 
 
 @dataclass(slots=True)
@@ -68,22 +66,22 @@ def same_computer(one: str, other: str) -> bool:
     return short == other_short and not (domain and other_domain)
 
 
-def known_events(connection: Connection, events: Sequence[Event], *, first: bool = True) -> dict[bytes, list[Known]]:
+def known_events(reader: Reader, events: Sequence[Event], *, first: bool = True) -> dict[bytes, list[Known]]:
     """The stored events with the values of some of `events`, by the first half of their fingerprint.
 
     Those stored by the first release are under their whole fingerprint; without `first`, the store has none of them.
     """
     found: dict[bytes, list[Known]] = defaultdict(list)
     for facts in _chunks(sorted({event.facts for event in events})):
-        halves = [*facts, *([facts[-1]] * (_ASKED - len(facts)))]
+        halves = [*facts, *([facts[-1]] * (ASKED - len(facts)))]
         ranges = dict(zip(_LOW, [half + _LEAST for half in halves], strict=True))
         ranges.update(zip(_HIGH, [half + _MOST for half in halves], strict=True))
-        for row in _ask().rows(connection, ranges):
+        for row in rows(reader, "events alike", ranges):
             known = _known(row)
             found[known.fingerprint[:8]].append(known)
     for old in _chunks([event.first_fingerprint for event in events] if first else []):
-        wholes = [*old, *([old[-1]] * (_ASKED - len(old)))]
-        for row in _ask_whole().rows(connection, dict(zip(_LOW, wholes, strict=True))):
+        wholes = [*old, *([old[-1]] * (ASKED - len(old)))]
+        for row in rows(reader, "the same events", dict(zip(_LOW, wholes, strict=True))):
             known = _known(row)
             found[known.fingerprint].append(known)
     return found
@@ -97,26 +95,9 @@ def _known(row: Sequence[Any]) -> Known:
 _LEAST, _MOST = bytes(8), b"\xff" * 8
 
 
-@cache
-def _ask() -> Prepared:
-    column = schema.events.c.fingerprint
-    ranges = [column.between(bindparam(low), bindparam(high)) for low, high in zip(_LOW, _HIGH, strict=True)]
-    return Prepared(select(*_columns()).where(or_(*ranges)))
-
-
-@cache
-def _ask_whole() -> Prepared:
-    return Prepared(select(*_columns()).where(schema.events.c.fingerprint.in_([bindparam(name) for name in _LOW])))
-
-
-def _columns() -> Sequence[Column[Any]]:
-    table = schema.events
-    return (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
-
-
 def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(values), _ASKED):
-        yield values[start : start + _ASKED]
+    for start in range(0, len(values), ASKED):
+        yield values[start : start + ASKED]
 
 
 def find(known: Iterable[Known], event: Event, computer: str) -> Known | None:

@@ -13,16 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.bulk import execute_many, insert_for
-from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.asking.prepared import do, do_for_each, rows, value
+from kmstwist.audit.asking.transactions import reading, writing
 from kmstwist.audit.events.clocks import MOST, clocks_apart
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.interpret import understand
@@ -35,6 +31,10 @@ from kmstwist.audit.events.unmatched import GatewayTimes, Told, add, count_alone
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 from kmstwist.system.rights import rights_for_named
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 # Few events in a batch, so that a running server's commits wait at most half a second. Not fewer, since each commit
 # waits for the disk and writes a page for nearly every event: their fingerprints are spread over their index.
@@ -80,7 +80,7 @@ class Importer:
 
     def __init__(
         self,
-        engine: Engine,
+        store: Store,
         privacy: Privacy,
         resolve: Resolver,
         *,
@@ -88,7 +88,7 @@ class Importer:
         window: int = WINDOW,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._engine = engine
+        self._into = store
         self._privacy = privacy
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
@@ -99,7 +99,7 @@ class Importer:
         self._had_events = True
 
     def import_file(self, path: Path, progress: Callable[[int], None] | None = None) -> ImportResult:
-        """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and SQLAlchemy's errors.
+        """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and the store's errors.
 
         `progress` is told how far it is, in bytes of the file: the first half of it is reading, the second joining.
         What was imported before an error stays; importing again completes it, joining included.
@@ -120,7 +120,7 @@ class Importer:
         self._alone.clear()
         self.take_in(read_events(path, zone=self._zone, now=now, progress=read), result, joined)
         if self._alone:
-            with reading(self._engine) as connection:
+            with reading(self._into) as connection:
                 apart = clocks_apart(connection, self._alone)
             result.apart = None if apart is None or abs(apart) * 1000 <= self._joiner.window else apart
         return result
@@ -131,12 +131,12 @@ class Importer:
         result: ImportResult,
         progress: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Import events from any source, counting in `result`; blocks. Raises SQLAlchemy's errors.
+        """Import events from any source, counting in `result`; blocks. Raises the store's errors.
 
         `progress` is called with the part of them that is joined, from 0 to 1.
         """
-        with reading(self._engine) as connection:
-            self._had_events = connection.scalar(select(schema.events.c.seq).limit(1)) is not None
+        with reading(self._into) as connection:
+            self._had_events = value(connection, "an event") is not None
         with closing(Spool()) as waiting:
             events = self._understood(raw, int(self._now() * 1000), result)
             while batch := list(islice(events, BATCH)):
@@ -161,7 +161,7 @@ class Importer:
                 yield event
 
     def _store(self, batch: list[Event], waiting: Spool, result: ImportResult) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._into) as connection:
             known = known_events(connection, batch, first=self._had_events)
             gateways = self._gateway_times(connection, batch)
             fresh: list[dict[str, Any]] = []
@@ -200,12 +200,11 @@ class Importer:
                 elif (record := record_of(told, self._privacy)) is not None:
                     row["record_id"] = record.record_id
                     records.append(record)
-            if fresh:
-                execute_many(connection, _insert_for(connection.dialect.name), fresh)
+            do_for_each(connection, "add events", fresh)
             add(connection, records)
             result.alone += len(records) + count_alone(connection, alone, self._privacy)
 
-    def _gateway_times(self, connection: Connection, batch: list[Event]) -> GatewayTimes:
+    def _gateway_times(self, connection: Reader, batch: list[Event]) -> GatewayTimes:
         times = [event.at for event in batch if event.event_id == REQUEST_ANSWERED] or [0]
         return GatewayTimes(connection, min(times) - self._joiner.window, max(times) + self._joiner.window)
 
@@ -215,17 +214,17 @@ class Importer:
         alike = known.get(event.facts)
         return find(alike, event, self._computer(event)) if alike else None
 
-    def _complete(self, connection: Connection, stored: Known, event: Event) -> bool:
+    def _complete(self, connection: Reader, stored: Known, event: Event) -> bool:
         """Add to a stored event what its first format left out and this one has. Returns whether there was anything."""
         computer = self._computer(event) if not stored.computer else stored.computer
         number = event.record_id if stored.number is None else stored.number
         if (computer, number) == (stored.computer, stored.number):
             return False
-        changes: dict[str, Any] = {"computer": computer, "event_record_id": number}
+        told = {"this": stored.fingerprint, "new_computer": computer, "new_event_record_id": number}
         if event.event_id in CLIENT_EVENTS:
-            changes["machine"] = self._privacy.machine(event.machine)
-        table = schema.events
-        connection.execute(table.update().where(table.c.fingerprint == stored.fingerprint).values(**changes))
+            do(connection, "complete a client's event", told | {"new_machine": self._privacy.machine(event.machine)})
+        else:
+            do(connection, "complete an event", told)
         stored.computer, stored.number = computer, number
         return True
 
@@ -246,7 +245,7 @@ class Importer:
                 doubtful = files.enter_context(closing(Spool()))
                 before = result.joined
                 while batch := waiting.take(BATCH):
-                    if named and self._joiner.has_records(self._engine, [event for _, event in batch]):
+                    if named and self._joiner.has_records(self._into, [event for _, event in batch]):
                         for _, event in batch:
                             self._joiner.look_up(event)
                     self._join(batch, doubtful, left, result, named=named)
@@ -271,7 +270,7 @@ class Importer:
         *,
         named: bool,
     ) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._into) as connection:
             # An event may have found its record in another process's import.
             for told in _without_gateway(connection, batch):
                 event = told.event
@@ -288,7 +287,7 @@ class Importer:
                         left.put(told.fingerprint, event)
 
     def _count_alone(self, batch: list[tuple[bytes, Event]], result: ImportResult) -> None:
-        with writing(self._engine) as connection:
+        with writing(self._into) as connection:
             alone = []
             for told in _without_gateway(connection, batch):
                 if self._joiner.may_have(connection, told.event):
@@ -321,30 +320,17 @@ class Importer:
         }
 
 
-@cache
-def _insert_for(dialect: str) -> Any:
-    """What inserts events that are not there. One object for each dialect: it is compiled once, and kept for good."""
-    return insert_for(dialect, schema.events).on_conflict_do_nothing(index_elements=["fingerprint"])
-
-
-def _without_gateway(connection: Connection, batch: list[tuple[bytes, Event]]) -> list[Told]:
+def _without_gateway(connection: Reader, batch: list[tuple[bytes, Event]]) -> list[Told]:
     """Those of a batch of stored events that are not joined to a gateway's record."""
-    table = schema.events
     wanted = dict(batch)
-    found = {
-        bytes(row.fingerprint): row
-        for row in connection.execute(
-            select(table.c.fingerprint, table.c.at, table.c.computer, table.c.record_id).where(
-                table.c.fingerprint.in_(list(wanted))
-            )
-        )
-    }
+    stored = rows(connection, "joined events", {"fingerprints": list(wanted)})
+    found = {bytes(fingerprint): (at, computer, record_id) for fingerprint, at, computer, record_id in stored}
     events = []
     for fingerprint, event in wanted.items():
-        if (row := found.get(fingerprint)) is None:
+        if fingerprint not in found:
             continue
-        record_id = None if row.record_id is None else bytes(row.record_id)
-        told = Told(fingerprint, row.at, row.computer, record_id, event)
-        if record_id is None or told.has_own:
+        at, computer, record_id = found[fingerprint]
+        told = Told(fingerprint, at, computer, None if record_id is None else bytes(record_id), event)
+        if told.record_id is None or told.has_own:
             events.append(told)
     return events

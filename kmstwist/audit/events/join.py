@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.engine import reading
-from kmstwist.audit.events import questions
+from kmstwist.audit.asking.prepared import do, row, rows, value
+from kmstwist.audit.asking.transactions import reading
 from kmstwist.audit.events.model import Event
+from kmstwist.audit.events.near import about
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.records import Record, first_id_at
 from kmstwist.audit.rows import from_values
-from kmstwist.audit.sums import all as sums
+from kmstwist.audit.sums import stored
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 # How far the two clocks may differ, in milliseconds: in a domain clocks are within 5 minutes, most within a second.
 WINDOW = 10_000
@@ -56,25 +58,19 @@ class Joiner:
         """Whether DNS, which was asked before, knows the event's machine."""
         return bool(self._addresses.get(event.machine or ""))
 
-    def has_records(self, engine: Engine, events: Sequence[Event]) -> bool:
+    def has_records(self, store: Store, events: Sequence[Event]) -> bool:
         """Whether there is a record without a name near the time of any of the events."""
-        table = schema.records
         first, last = min(event.at for event in events), max(event.at for event in events)
-        statement = select(table.c.seq).where(
-            table.c.record_id >= first_id_at(first - self.window),
-            table.c.record_id < first_id_at(last + self.window + 1),
-            table.c.version.is_not(None),
-            table.c.act_id.is_(None),
-        )
-        with reading(engine) as connection:
-            return connection.scalar(statement.limit(1)) is not None
+        between = {"first_id": first_id_at(first - self.window), "next_id": first_id_at(last + self.window + 1)}
+        with reading(store) as reader:
+            return row(reader, "any unnamed record", between) is not None
 
-    def join(self, connection: Connection, event: Event, fingerprint: bytes) -> Join:
+    def join(self, writer: Reader, event: Event, fingerprint: bytes) -> Join:
         """Join an event 12290 that is stored, with all others near its time, and has not been joined."""
-        if (told := self._readable(connection, event)) is not None:
-            self._note(connection, fingerprint, told)
+        if (told := self._readable(writer, event)) is not None:
+            self._note(writer, fingerprint, told)
             return Join.DONE
-        found, sure = self._find(connection, event, fingerprint)
+        found, sure = self._find(writer, event, fingerprint)
         if found is None:
             return Join.NO_RECORD
         if not sure:
@@ -90,55 +86,53 @@ class Joiner:
             minutes_left=event.minutes_left,
             required_count=event.required_count,
         )
-        _write_facts(connection, known)
-        sums.replace(connection, record, known)
-        self._note(connection, fingerprint, record.record_id)
+        _write_facts(writer, known)
+        stored.replace(writer, record, known)
+        self._note(writer, fingerprint, record.record_id)
         return Join.DONE
 
-    def _note(self, connection: Connection, fingerprint: bytes, record_id: bytes) -> None:
-        questions.belongs().do(connection, {"this": fingerprint, "its": record_id})
+    def _note(self, writer: Reader, fingerprint: bytes, record_id: bytes) -> None:
+        do(writer, "note an event's record", {"this": fingerprint, "its_id": record_id})
 
-    def _readable(self, connection: Connection, event: Event) -> bytes | None:
+    def _readable(self, writer: Reader, event: Event) -> bytes | None:
         """The nearest record of a request that the gateway could read itself and that no event has been joined to."""
         cmid, machine = self._privacy.cmid(event.cmid), self._privacy.machine(event.machine)
         if cmid is None or machine is None or self._privacy.policy.cmid is Keep.TRUNCATE:
             return None
         told = {"cmid": cmid, "act_id": event.act_id, "machine": machine.lower()}
-        found = questions.readable().row(connection, questions.about(event, self.window) | told)
+        found = row(writer, "a readable record", about(event, self.window) | told)
         return None if found is None else bytes(found[0])
 
-    def may_have(self, connection: Connection, event: Event) -> bool:
+    def may_have(self, writer: Reader, event: Event) -> bool:
         """Whether a record without a name may be about the event's request."""
-        return questions.unnamed().row(connection, questions.about(event, self.window)) is not None
+        return row(writer, "two unnamed records", about(event, self.window)) is not None
 
-    def _find(self, connection: Connection, event: Event, fingerprint: bytes) -> tuple[Sequence[Any] | None, bool]:
+    def _find(self, writer: Reader, event: Event, fingerprint: bytes) -> tuple[Sequence[Any] | None, bool]:
         """The likeliest record, if there is any, and whether it is certain."""
-        about = questions.about(event, self.window)
-        found: Sequence[Sequence[Any]]
+        near = about(event, self.window)
         addresses = [self._privacy.client(each) for each in self._addresses.get(event.machine or "", ())]
         if addresses:
-            found = connection.execute(questions.unnamed_from(), about | {"addresses": addresses}).all()
+            found = rows(writer, "two unnamed records from addresses", near | {"addresses": addresses})
             # A shortened address belongs to many machines.
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
         else:
-            found = questions.unnamed().rows(connection, about)
-            sure = len(found) == 1 and _is_alone(connection, about | {"this": fingerprint})
+            found = rows(writer, "two unnamed records", near)
+            sure = len(found) == 1 and _is_alone(writer, near | {"this": fingerprint})
         return (found[0], sure) if found else (None, False)
 
 
-def _is_alone(connection: Connection, about: dict[str, object]) -> bool:
+def _is_alone(writer: Reader, near: dict[str, object]) -> bool:
     """Whether no other event without a gateway's record could be about the same record."""
-    for others in (questions.others_without_record(), questions.others_with_their_own()):
-        if (found := others.row(connection, about)) is not None and found[0]:
-            return False
-    return True
+    others = ("other events without a record", "other events with their own record")
+    return not any(value(writer, statement, near) for statement in others)
 
 
-def _write_facts(connection: Connection, record: Record) -> None:
-    questions.facts().do(
-        connection,
+def _write_facts(writer: Reader, record: Record) -> None:
+    do(
+        writer,
+        "add an event's facts",
         {
-            "its": record.record_id,
+            "its_id": record.record_id,
             "new_machine": record.machine,
             "new_cmid": record.cmid,
             "new_act_id": record.act_id,

@@ -12,18 +12,19 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, delete, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.bulk import execute_many, insert_for, present
+from kmstwist.audit.asking.prepared import do, do_for_each, row, rows, sqlite_of, value
 from kmstwist.audit.events.model import Event
+from kmstwist.audit.plain.defaults import HOUR_MS
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import FROM_EVENT, NO_GATEWAY, Record, first_id_at
-from kmstwist.audit.rows import from_row, to_row
-from kmstwist.audit.sums import all as sums
+from kmstwist.audit.rows import from_values, to_row
+from kmstwist.audit.sums import stored
 from kmstwist.reasons import Reason
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 #: The most times of gateways' calls that are held in memory, for one batch of events.
 MOST_TIMES = 50_000
@@ -80,103 +81,60 @@ def record_of(told: Told, privacy: Privacy) -> Record | None:
     )
 
 
-def count_alone(connection: Connection, events: Sequence[Told], privacy: Privacy) -> int:
+def count_alone(writer: Reader, events: Sequence[Told], privacy: Privacy) -> int:
     """Make a record for each of these stored events, whose requests no gateway has. Returns how many have one now."""
     made = [(told, record) for told in events if (record := record_of(told, privacy)) is not None]
-    _correct(connection, [record for told, record in made if told.has_own])
+    _correct(writer, [record for told, record in made if told.has_own])
     fresh = [(told, record) for told, record in made if not told.has_own]
-    if fresh:
-        add(connection, [record for _, record in fresh])
-        table = schema.events
-        connection.execute(
-            table.update().where(table.c.fingerprint == bindparam("this")).values(record_id=bindparam("own")),
-            [{"this": told.fingerprint, "own": record.record_id} for told, record in fresh],
-        )
+    add(writer, [record for _, record in fresh])
+    own = [{"this": told.fingerprint, "its_id": record.record_id} for told, record in fresh]
+    do_for_each(writer, "note an event's record", own)
     return len(made)
 
 
-def add(connection: Connection, records: Sequence[Record]) -> None:
+def add(writer: Reader, records: Sequence[Record]) -> None:
     """Store records and add them to the sums. An event may have been deleted for its age while its record was not."""
     if not records:
         return
-    there = _there(connection, [record.record_id for record in records])
+    there = _there(writer, [record.record_id for record in records])
     fresh = [record for record in records if record.record_id not in there]
-    if fresh:
-        execute_many(connection, _inserts(connection.dialect.name), [_row(record) for record in fresh])
-        sums.add(connection, fresh)
+    do_for_each(writer, "add records that are missing", [to_row(record) for record in fresh])
+    stored.add(writer, fresh)
 
 
-def _there(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
+def _there(writer: Reader, ids: Sequence[bytes]) -> set[bytes]:
     """Which of these ids some of the stored records have."""
     # Ids begin with their time: if a log is read in order, there are few records between the first and the last.
-    column, most = schema.records.c.record_id, 2 * len(ids)
-    between = select(column).where(column.between(min(ids), max(ids))).limit(most + 1)
-    found = {bytes(each) for each in connection.scalars(between)}
-    return found.intersection(ids) if len(found) <= most else present(connection, column, ids)
+    most = 2 * len(ids)
+    between = {"first_id": min(ids), "last_id": max(ids), "most": most + 1}
+    found = {bytes(each) for (each,) in rows(writer, "ids of records between", between)}
+    if len(found) <= most:
+        return found.intersection(ids)
+    if sqlite_of(writer) is None:
+        return {bytes(each) for (each,) in rows(writer, "ids of records", {"record_ids": list(ids)})}
+    # One by one is what SQLite does in any case, and a list of a thousand takes long to write down.
+    return {each for each in ids if row(writer, "id of a record", {"its_id": each}) is not None}
 
 
-def _row(record: Record) -> dict[str, object]:
-    """As `to_row`, without the columns that an event says nothing about."""
-    return {
-        "record_id": record.record_id,
-        "at": record.at,
-        "gateway": record.gateway,
-        "client": record.client,
-        "version": record.version,
-        "upstream": record.upstream,
-        "hresult": record.hresult,
-        "reason": record.reason.value,
-        "detail": record.detail,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "machine": record.machine,
-        "cmid": record.cmid,
-        "act_id": record.act_id,
-        "license_status": record.license_status,
-        "virtual_machine": None if record.virtual_machine is None else int(record.virtual_machine),
-        "minutes_left": record.minutes_left,
-        "required_count": record.required_count,
-    }
-
-
-def _inserts(dialect: str) -> Any:
-    if dialect not in _INSERTS:
-        insert = insert_for(dialect, schema.records)
-        _INSERTS[dialect] = insert.on_conflict_do_nothing(index_elements=["record_id"])
-    return _INSERTS[dialect]
-
-
-# Kept, so that the statement is compiled only once.
-_INSERTS: dict[str, object] = {}
-
-
-def _correct(connection: Connection, records: Sequence[Record]) -> None:
+def _correct(writer: Reader, records: Sequence[Record]) -> None:
     """Update stored records with what is known by now, such as the host that another format names."""
-    table = schema.records
-    wanted = {record.record_id: record for record in records}
-    if not wanted:
-        return
-    for row in connection.execute(select(table).where(table.c.record_id.in_(list(wanted)))).all():
-        old, new = from_row(row), wanted[bytes(row.record_id)]
-        if old != new:
-            connection.execute(table.update().where(table.c.record_id == new.record_id).values(**to_row(new)))
-            sums.replace(connection, old, new)
+    for new in records:
+        found = row(writer, "a record", {"its_id": new.record_id})
+        if found is not None and (old := from_values(found)) != new:
+            changes = {f"new_{name}": each for name, each in to_row(new).items()}
+            do(writer, "change a record", {"its_id": new.record_id, **changes})
+            stored.replace(writer, old, new)
 
 
-def uncount(connection: Connection, told: Told) -> None:
+def uncount(writer: Reader, told: Told) -> None:
     """Remove the record made from an event, if there is one: its request is, or may be, in a gateway's record."""
     if not told.has_own:
         return
-    table, events = schema.records, schema.events
-    row = connection.execute(select(table).where(table.c.record_id == told.own_id)).one_or_none()
-    if row is not None:
-        connection.execute(delete(table).where(table.c.record_id == told.own_id))
-        sums.remove(connection, from_row(row))
-    connection.execute(
-        events.update()
-        .where(events.c.fingerprint == told.fingerprint, events.c.record_id == told.own_id)
-        .values(record_id=None)
-    )
+    found = row(writer, "a record", {"its_id": told.own_id})
+    if found is not None:
+        do(writer, "delete a record", {"its_id": told.own_id})
+        stored.remove(writer, from_values(found))
+    do(writer, "forget an event's own record", {"this": told.fingerprint, "its_id": told.own_id})
 
 
 class GatewayTimes:
@@ -185,20 +143,14 @@ class GatewayTimes:
     It looks at the hours first: most stores have either no gateway's calls at a host's times, or one in every hour.
     """
 
-    def __init__(self, connection: Connection, first: int, last: int) -> None:
-        table, sums_of = schema.records, schema.hourly_activity
-        hours = (first // schema.HOUR_MS, last // schema.HOUR_MS)
-        any_call = select(sums_of.c.hour).where(sums_of.c.hour.between(*hours), sums_of.c.gateway != NO_GATEWAY)
+    def __init__(self, reader: Reader, first: int, last: int) -> None:
         self._times: list[int] = []
         #: Whether there are too many to look at one by one.
         self._many = False
-        if connection.scalar(any_call.limit(1)) is not None:
-            times = select(table.c.at).where(
-                table.c.record_id >= first_id_at(first),
-                table.c.record_id < first_id_at(last + 1),
-                table.c.gateway != NO_GATEWAY,
-            )
-            self._times = sorted(connection.scalars(times.limit(MOST_TIMES + 1)))
+        hours = {"first": first // HOUR_MS, "last": last // HOUR_MS}
+        if value(reader, "an hour of gateways' calls", hours) is not None:
+            times = {"first_id": first_id_at(first), "next_id": first_id_at(last + 1), "most": MOST_TIMES + 1}
+            self._times = sorted(at for (at,) in rows(reader, "times of gateways' calls", times))
             self._many = len(self._times) > MOST_TIMES
 
     def any_within(self, first: int, last: int) -> bool:

@@ -15,16 +15,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from kmstwist.audit.asking.facts import put_fact
 from kmstwist.audit.asking.questions import ask, column, read_fact
+from kmstwist.audit.asking.transactions import reading, writing
 from kmstwist.audit.products.product_name import ProductName
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, FAMILIES
 from kmstwist.kms.labids import product_of
 
-# What names a store's products reads it without SQLAlchemy; what notes the names in it does not.
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 #: Facts about the store: the names in the server's configuration, and those that were imported.
 CONFIGURED, IMPORTED = "products configured", "products imported"
@@ -106,31 +106,25 @@ def _written(names: Iterable[ProductName]) -> str:
     return json.dumps([[each.act_id, each.name, each.family] for each in names], ensure_ascii=False)
 
 
-def note_configured(engine: Engine, names: Iterable[ProductName]) -> None:
+def note_configured(store: Store, names: Iterable[ProductName]) -> None:
     """Note the configuration's names of products in the store."""
-    from kmstwist.audit.engine import reading, writing
-    from kmstwist.audit.store import put_fact
-
     noted = _written(names)
-    with reading(engine) as connection:
-        there = read_fact(connection, CONFIGURED)
+    with reading(store) as reader:
+        there = read_fact(reader, CONFIGURED)
     if noted != (there or "[]"):
-        with writing(engine) as connection:
-            put_fact(connection, CONFIGURED, noted)
+        with writing(store) as writer:
+            put_fact(writer, CONFIGURED, noted)
 
 
-def add_imported(engine: Engine, names: Iterable[ProductName]) -> tuple[int, int]:
+def add_imported(store: Store, names: Iterable[ProductName]) -> tuple[int, int]:
     """Add names to the imported ones. Returns how many are new, and how many have changed."""
-    from kmstwist.audit.engine import writing
-    from kmstwist.audit.store import put_fact
-
-    with writing(engine) as connection:
-        there = {named.act_id: named for named in _read(read_fact(connection, IMPORTED))}
+    with writing(store) as writer:
+        there = {named.act_id: named for named in _read(read_fact(writer, IMPORTED))}
         given = {named.act_id: named for named in names}
         new = len(given.keys() - there.keys())
         changed = sum(act_id in there and there[act_id] != named for act_id, named in given.items())
         if new or changed:
-            put_fact(connection, IMPORTED, _written((there | given).values()))
+            put_fact(writer, IMPORTED, _written((there | given).values()))
     return new, changed
 
 

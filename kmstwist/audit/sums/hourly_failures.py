@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from sqlalchemy import bindparam
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
-from kmstwist.audit.records import Record
-from kmstwist.audit.sums.grouping import IN_THE_HOUR, named, the_hour_of
+from kmstwist.audit.sums.grouping import same_client_and_hour
 from kmstwist.audit.sums.table import SummaryTable
 
-_OF_THE_CLIENT = (schema.records.c.client == bindparam("its_client")) & IN_THE_HOUR
-
-
-def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, object]]:
-    return _OF_THE_CLIENT, {"its_client": record.client} | the_hour_of(record)
-
-
-def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The failures of machines with these names, and those from these addresses that name no machine."""
-    table = schema.hourly_failures
-    return named(table, names) | (table.c.client.in_(names) & (table.c.machine == ""))
-
-
 HOURLY_FAILURES = SummaryTable(
-    schema.hourly_failures,
+    "hourly_failures",
+    ("hour", "client", "reason", "kind", "status", "machine"),
     {
         "hour": "hour",
         "client": "client",
@@ -41,8 +22,7 @@ HOURLY_FAILURES = SummaryTable(
         "last_at": "at",
         "calls": "calls",
     },
-    standing=_standing,
-    about=about,
+    standing=same_client_and_hour,
     unless="granted",
     first="first_at",
     last="last_at",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
 from kmstwist.audit.sums.grouping import same_machine
 from kmstwist.audit.sums.table import SummaryTable
 
-
-def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The CMIDs of machines with these names or addresses."""
-    return schema.machine_cmids.c.machine.in_(names)
-
-
 MACHINE_CMIDS = SummaryTable(
-    schema.machine_cmids,
+    "machine_cmids",
+    ("machine", "app", "cmid"),
     {
         "machine": "known_as",
         "app": "app",
@@ -30,7 +20,6 @@ MACHINE_CMIDS = SummaryTable(
         "calls": "calls",
     },
     standing=same_machine,
-    about=about,
     given=("version", "cmid"),
     first="first_seen",
     last="last_seen",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
 from kmstwist.audit.sums.grouping import same_machine
 from kmstwist.audit.sums.table import SummaryTable
 
-
-def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The machines with these names or addresses."""
-    return schema.machines.c.machine.in_(names)
-
-
 MACHINES = SummaryTable(
-    schema.machines,
+    "machines",
+    ("machine", "app", "slot"),
     {
         "machine": "known_as",
         "app": "app",
@@ -40,7 +30,6 @@ MACHINES = SummaryTable(
         "successes": "granted",
     },
     standing=same_machine,
-    about=about,
     # A peer that sent no KMS message may not be a machine.
     given=("version",),
     added=("calls", "successes"),

@@ -13,20 +13,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, delete, or_, select
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.facts import put_fact
+from kmstwist.audit.asking.prepared import do, rows, sqlite_of
 from kmstwist.audit.asking.questions import read_fact
-from kmstwist.audit.engine import is_sqlite, pragma, reading
+from kmstwist.audit.asking.transactions import is_embedded, outside, reading, writing
 from kmstwist.audit.privacy import Keep, Privacy
-from kmstwist.audit.rows import from_row
-from kmstwist.audit.store import put_fact
+from kmstwist.audit.rows import from_values
 from kmstwist.audit.sums.all import SUMS
-from kmstwist.audit.sums.grouping import named
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
-from kmstwist.audit.sums.table import SummaryTable
 from kmstwist.audit.upkeep.retention import rewrite, size_in_use
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 # A fact about the store: how many calls of each hour were forgotten.
 FORGOTTEN = "forgotten"
@@ -61,32 +62,32 @@ class Forgotten:
         return not (self.records or self.events or self.machines or self.failures)
 
 
-def forget(engine: Engine, machine: str, privacy: Privacy) -> Forgotten:
+def forget(store: Store, machine: str, privacy: Privacy) -> Forgotten:
     """Remove a machine's traces: `machine` is its name, CMID or address, as an administrator knows it.
 
     It is searched in the form in which `privacy` stored it. Truncated values belong to many machines and cannot be
     distinguished, so they are left alone. Blocks.
     """
     names = _as_stored(machine, privacy)
-    with engine.connect() as plain:
-        pragma(plain, "secure_delete=ON")
-        connection = plain.execution_options(kmstwist_writing=True)
-        with connection.begin():
-            forgotten = _forget(connection, names)
-    if not forgotten.nothing and is_sqlite(engine):
-        forgotten = replace(forgotten, wiped=_wipe(engine))
+    with writing(store) as writer:
+        if (driver := sqlite_of(writer)) is not None:
+            driver.execute("PRAGMA secure_delete=ON")
+        forgotten = _forget(writer, names)
+    if not forgotten.nothing and is_embedded(store):
+        forgotten = replace(forgotten, wiped=_wipe(store))
     return forgotten
 
 
-def _wipe(engine: Engine) -> bool:
+def _wipe(store: Store) -> bool:
     """Rewrite the store if it is not large. Returns whether nothing deleted is left in its files."""
-    with reading(engine) as connection:
-        size = size_in_use(connection)
+    with reading(store) as reader:
+        size = size_in_use(reader)
     if size <= REWRITTEN_UP_TO:
-        return rewrite(engine)
-    with engine.connect() as connection:
+        return rewrite(store)
+    with outside(store) as driver:
+        assert driver is not None, "it is a file"
         # The log still holds the pages as they were.
-        pragma(connection, "wal_checkpoint(TRUNCATE)")
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return False
 
 
@@ -103,59 +104,49 @@ def _as_stored(machine: str, privacy: Privacy) -> set[str]:
     return found
 
 
-def _forget(connection: Connection, names: set[str]) -> Forgotten:
-    cmids, machines, events = schema.machine_cmids, schema.machines, schema.events
+def _forget(writer: Reader, names: set[str]) -> Forgotten:
     # A machine that is given by one of its names is forgotten under all of them.
-    known = names | set(connection.scalars(select(cmids.c.machine).where(cmids.c.cmid.in_(names))))
-    addresses, number = _forget_records(connection, known)
-    of_events = or_(named(events, known), events.c.cmid.in_(names))
-    gone = {each: _forget_rows(connection, each, known) for each in SUMS}
-    forgotten = Forgotten(
+    known = names | {row[0] for row in rows(writer, "machines of CMIDs", {"its_names": list(names)})}
+    addresses, number = _forget_records(writer, known)
+    events = do(writer, "delete events with names or CMIDs", {"its_names": list(known), "cmid_names": list(names)})
+    gone = {
+        each: do(writer, f"{each.name}: forget", {"its_names": list(known)}) for each in SUMS if each.names_machines
+    }
+    return Forgotten(
         records=number,
-        events=connection.execute(delete(events).where(of_events)).rowcount,
+        events=events,
         machines=sum(rows for each, rows in gone.items() if not each.hourly),
         failures=sum(rows for each, rows in gone.items() if each.hourly),
-    )
-    unnamed = select(machines.c.machine).where(machines.c.machine.in_(addresses)).order_by(machines.c.machine)
-    there = select(machines.c.machine).where(machines.c.address.in_(names)).distinct().order_by(machines.c.machine)
-    return replace(
-        forgotten,
-        addresses=tuple(connection.scalars(unnamed.limit(TOLD))),
-        machines_there=tuple(connection.scalars(there.limit(TOLD))),
+        addresses=_machines(writer, "machines known by addresses", addresses),
+        machines_there=_machines(writer, "machines at addresses", names),
     )
 
 
-def _forget_rows(connection: Connection, table: SummaryTable, names: set[str]) -> int:
-    """Delete a summary table's rows about these machines; how many they were."""
-    about = table.about(names)
-    return 0 if about is None else connection.execute(delete(table.table).where(about)).rowcount
+def _machines(reader: Reader, statement: str, names: set[str]) -> tuple[str, ...]:
+    return tuple(row[0] for row in rows(reader, statement, {"its_names": list(names), "number": TOLD}))
 
 
-def _forget_records(connection: Connection, known: set[str]) -> tuple[set[str], int]:
+def _forget_records(writer: Reader, known: set[str]) -> tuple[set[str], int]:
     """Delete the records of machines known by these names; the addresses they came from, and how many they were."""
-    records = schema.records
     addresses: set[str] = set()
     hours: Counter[int] = Counter()
     number = 0
-    for its_own in (
-        named(records, known),
-        # A record that names its machine belongs to that name, whoever had the address at the time.
-        records.c.client.in_(known) & records.c.machine.is_(None),
-    ):
-        some = select(records).where(its_own).order_by(records.c.seq).limit(STEP)
-        while found := connection.execute(some).all():
-            connection.execute(delete(records).where(records.c.seq.in_([row.seq for row in found])))
+    wanted = {"its_names": list(known), "number": STEP}
+    # A record that names its machine belongs to that name, whoever had the address at the time.
+    for its_own in ("records with names", "records without a name from addresses"):
+        while found := rows(writer, its_own, wanted):
+            do(writer, "delete records", {"seqs": [row[0] for row in found]})
             number += len(found)
-            for record in map(from_row, found):
+            for record in (from_values(row[1:]) for row in found):
                 addresses.add(record.client)
                 if (row := HOURLY_ACTIVITY.row(record)) is not None:
                     hours[row["hour"]] += row["calls"]
     if hours:
-        put_fact(connection, FORGOTTEN, json.dumps(forgotten_calls(connection) + hours))
+        put_fact(writer, FORGOTTEN, json.dumps(forgotten_calls(writer) + hours))
     return addresses, number
 
 
-def forgotten_calls(connection: Connection) -> Counter[int]:
+def forgotten_calls(reader: Reader) -> Counter[int]:
     """How many calls of each hour (since 1970) were forgotten: they are in the sums and no longer in the records."""
-    noted: dict[str, int] = json.loads(read_fact(connection, FORGOTTEN) or "{}")
+    noted: dict[str, int] = json.loads(read_fact(reader, FORGOTTEN) or "{}")
     return Counter({int(hour): calls for hour, calls in noted.items()})

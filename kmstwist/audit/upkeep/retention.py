@@ -13,19 +13,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Connection, Engine, delete, func, select, true
-
-from kmstwist.audit import schema
-from kmstwist.audit.engine import driver_of, is_sqlite, reading, writing
+from kmstwist.audit.asking.prepared import do, sqlite_of, value
+from kmstwist.audit.asking.transactions import PlainStore, is_embedded, outside, reading, writing
+from kmstwist.audit.plain.defaults import HOUR_MS
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.sums.hourly_failures import HOURLY_FAILURES
+from kmstwist.audit.sums.table import SummaryTable
 from kmstwist.audit.upkeep import space
 from kmstwist.audit.upkeep.limits import DAY_MS, Limits
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 STEP = 2000
 # After this many steps that free nothing, no more are made: they would only lose data.
 IN_VAIN = 5
+# No record has this id or a greater one, nor a greater number; and no time is this.
+_AFTER_ALL_IDS: Final = b"\xff" * 16
+_LAST_SEQ: Final = 2**63 - 1
+_AFTER_ALL_TIMES: Final = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -43,7 +53,7 @@ class Outcome:
 
 
 def prune(
-    engine: Engine, limits: Limits, now_ms: int, *, step: int = STEP, outcome: Outcome | None = None
+    store: Store, limits: Limits, now_ms: int, *, step: int = STEP, outcome: Outcome | None = None
 ) -> Iterator[int]:
     """Delete what the limits say, in one short transaction for each item: the number of rows it deleted.
 
@@ -51,163 +61,145 @@ def prune(
     the result of pruning by size.
     """
     if limits.days is not None:
-        yield from _prune_age(engine, now_ms - int(limits.days * DAY_MS), step)
-    if limits.size is not None and is_sqlite(engine):
-        yield from _prune_size(engine, limits, step, outcome or Outcome())
-    if is_sqlite(engine):
-        yield from _hand_back(engine)
+        yield from _prune_age(store, now_ms - int(limits.days * DAY_MS), step)
+    if limits.size is not None and is_embedded(store):
+        yield from _prune_size(store, limits, step, outcome or Outcome())
+    if is_embedded(store):
+        yield from _hand_back(store)
 
 
-def size_in_use(connection: Connection) -> int:
+def size_in_use(reader: Reader) -> int:
     """The bytes of an SQLite store that hold something."""
+    driver = sqlite_of(reader)
+    assert driver is not None, "only a file has a size"
     pages, free, size = (
-        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-        for name in ("page_count", "freelist_count", "page_size")
+        int(driver.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
     )
     return (pages - free) * size
 
 
-def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
-    while deleted := _delete_oldest(engine, step, before):
+def _prune_age(store: Store, before: int, step: int) -> Iterator[int]:
+    while deleted := _delete_oldest(store, step, before):
         yield deleted
-    records = schema.records
-    with reading(engine) as connection:
+    with reading(store) as reader:
         # If records of a time wait to be forwarded, its sums stay as well, so that they agree.
-        waiting = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
+        waiting = value(reader, "time of the oldest record")
     summed = before if waiting is None else min(before, waiting)
-    events = schema.events
-    for table, old in ((events, events.c.at < before), *((each.table, each.before(summed)) for each in SUMS)):
-        with writing(engine) as connection:
-            deleted = connection.execute(delete(table).where(old)).rowcount
+    with writing(store) as writer:
+        deleted = do(writer, "delete events before", {"before": before})
+    yield deleted
+    for each in SUMS:
+        with writing(store) as writer:
+            deleted = do(writer, f"{each.name}: delete before", {"before": _in_units_of(each, summed)})
         yield deleted
 
 
-def _prune_size(engine: Engine, limits: Limits, step: int, outcome: Outcome) -> Iterator[int]:
+def _in_units_of(each: SummaryTable, at: int) -> int:
+    """A time (milliseconds since 1970) as the table's rows have theirs."""
+    return at // HOUR_MS if each.hourly else at
+
+
+def _prune_size(store: Store, limits: Limits, step: int, outcome: Outcome) -> Iterator[int]:
     """Delete the oldest of each kind in turn, as long as that makes room."""
     assert limits.size is not None
     pruned = 0
     for delete_some in (
-        lambda: _delete_oldest_of_both(engine, step, limits.floor),
-        lambda: _delete_machines(engine, step),
-        lambda: _delete_oldest_failures(engine, step),
+        lambda: _delete_oldest_of_both(store, step, limits.floor),
+        lambda: _delete_machines(store, step),
+        lambda: _delete_oldest_failures(store, step),
     ):
         in_vain = 0
-        while (size := _size(engine)) > limits.size and in_vain < IN_VAIN:
+        while (size := _size(store)) > limits.size and in_vain < IN_VAIN:
             deleted = delete_some()
             if deleted == 0:
                 break
             pruned += deleted
             yield deleted
-            in_vain = in_vain + 1 if _size(engine) >= size else 0
-    outcome.size = _size(engine)
+            in_vain = in_vain + 1 if _size(store) >= size else 0
+    outcome.size = _size(store)
     outcome.over = outcome.size > limits.size
-    with reading(engine) as connection:
-        left = _some_of(connection, schema.records.c.seq, limits.floor + 1)
+    with reading(store) as reader:
+        left = value(reader, "number of records", {"most": limits.floor + 1})
     outcome.at_floor = pruned > 0 and left <= limits.floor
 
 
-def _size(engine: Engine) -> int:
-    with reading(engine) as connection:
-        return size_in_use(connection)
+def _size(store: Store) -> int:
+    with reading(store) as reader:
+        return size_in_use(reader)
 
 
-def _delete_oldest(engine: Engine, step: int, before: int | None, floor: int = 0) -> int:
+def _delete_oldest(store: Store, step: int, before: int | None, floor: int = 0) -> int:
     """Delete up to `step` of the oldest records, only those before a time, and leave `floor` of them in any case."""
-    table, progress = schema.records, schema.forwarding
-    with writing(engine) as connection:
+    with writing(store) as writer:
         if floor:
-            step = min(step, _some_of(connection, table.c.seq, floor + step) - floor)
+            step = min(step, value(writer, "number of records", {"most": floor + step}) - floor)
             if step <= 0:
                 return 0
-        victims = select(table.c.seq).order_by(table.c.record_id).limit(step)
-        if before is not None:
-            victims = victims.where(table.c.record_id < first_id_at(before))
-        forwarded = connection.scalar(select(func.min(progress.c.seq)))
-        if forwarded is not None:
-            victims = victims.where(table.c.seq <= forwarded)
-        return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+        forwarded = value(writer, "forwarded")
+        bounds = {
+            "before_id": _AFTER_ALL_IDS if before is None else first_id_at(before),
+            "to_seq": _LAST_SEQ if forwarded is None else forwarded,
+        }
+        return do(writer, "delete the oldest records", {**bounds, "number": step})
 
 
-def _delete_oldest_of_both(engine: Engine, step: int, floor: int) -> int:
+def _delete_oldest_of_both(store: Store, step: int, floor: int) -> int:
     """Delete up to `step` records, or events, whichever kind has the older one that may go."""
-    records, events = schema.records, schema.events
-    with reading(engine) as connection:
-        of_records = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
-        of_events = connection.scalar(select(func.min(events.c.at)))
-    kinds = [partial(_delete_oldest, engine, step, None, floor), partial(_delete_oldest_events, engine, step, floor)]
+    with reading(store) as reader:
+        of_records = value(reader, "time of the oldest record")
+        of_events = value(reader, "time of the oldest event")
+    kinds = [partial(_delete_oldest, store, step, None, floor), partial(_delete_oldest_events, store, step, floor)]
     if of_events is not None and (of_records is None or of_events < of_records):
         kinds.reverse()
     # Of the one kind only the floor may be left, or what waits to be forwarded.
     return kinds[0]() or kinds[1]()
 
 
-def _delete_oldest_events(engine: Engine, step: int, floor: int) -> int:
+def _delete_oldest_events(store: Store, step: int, floor: int) -> int:
     """Delete up to `step` of the oldest imported events, and leave `floor` of them in any case."""
-    table = schema.events
-    with writing(engine) as connection:
-        step = min(step, _some_of(connection, table.c.seq, floor + step) - floor)
-        if step <= 0:
-            return 0
-        victims = select(table.c.seq).order_by(table.c.at, table.c.seq).limit(step)
-        return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+    with writing(store) as writer:
+        step = min(step, value(writer, "number of events", {"most": floor + step}) - floor)
+        return 0 if step <= 0 else do(writer, "delete the oldest events", {"number": step})
 
 
-def _some_of(connection: Connection, column: Column[int], most: int) -> int:
-    """How many rows a table has, or `most`: where there are many, they are not all counted."""
-    some = select(column).limit(most).subquery()
-    return connection.scalar(select(func.count()).select_from(some)) or 0
-
-
-def _oldest_kept(connection: Connection) -> int | None:
-    """When the oldest record was made that is kept; sums about earlier times have no record left."""
-    table = schema.records
-    at: int | None = connection.scalar(select(table.c.at).order_by(table.c.record_id).limit(1))
-    return at
-
-
-def _delete_machines(engine: Engine, step: int) -> int:
+def _delete_machines(store: Store, step: int) -> int:
     """Delete about `step` machines and CMIDs of which no record is left, those first that called longest ago."""
-    deleted = 0
-    with writing(engine) as connection:
-        oldest = _oldest_kept(connection)
-        for each in SUMS:
-            if each.hourly or each.last is None:
-                continue
-            table, last = each.table, each.table.c[each.last]
-            old = true() if oldest is None else last < oldest
-            # The call with which the oldest `step` of them end.
-            some = select(last.label("last")).where(old).order_by(last).limit(step).subquery()
-            until = connection.scalar(select(func.max(some.c.last)))
-            if until is not None:
-                deleted += connection.execute(delete(table).where(old, last <= until)).rowcount
-    return deleted
+    with writing(store) as writer:
+        return sum(_delete_summed(writer, each, step) for each in SUMS if not each.hourly)
 
 
-def _delete_oldest_failures(engine: Engine, step: int) -> int:
+def _delete_oldest_failures(store: Store, step: int) -> int:
     """Delete the sums of about `step` failures of the oldest hours of which no record is left."""
-    table = schema.hourly_failures
-    with writing(engine) as connection:
-        oldest = _oldest_kept(connection)
-        old = true() if oldest is None else table.c.hour < oldest // schema.HOUR_MS
-        # The hour in which the oldest `step` of them end.
-        some = select(table.c.hour).where(old).order_by(table.c.hour).limit(step).subquery()
-        last = connection.scalar(select(func.max(some.c.hour)))
-        return 0 if last is None else connection.execute(delete(table).where(old, table.c.hour <= last)).rowcount
+    with writing(store) as writer:
+        return _delete_summed(writer, HOURLY_FAILURES, step)
 
 
-def _hand_back(engine: Engine) -> Iterator[int]:
+def _delete_summed(writer: Reader, each: SummaryTable, step: int) -> int:
+    """Delete about `step` of the oldest rows of a summary table of which no record is left."""
+    # Sums about times before the oldest record that is kept have none.
+    oldest = value(writer, "time of the oldest record")
+    before = _AFTER_ALL_TIMES if oldest is None else _in_units_of(each, oldest)
+    until = value(writer, f"{each.name}: last of the oldest", {"before": before, "number": step})
+    return 0 if until is None else do(writer, f"{each.name}: delete until", {"before": before, "until": until})
+
+
+def _hand_back(store: Store) -> Iterator[int]:
     """Give the freed pages back to the file system; yields 0s, for no rows go."""
-    with engine.connect() as connection:
-        yield from space.hand_back(driver_of(connection))
+    with outside(store) as driver:
+        assert driver is not None, "only a file has freed pages"
+        yield from space.hand_back(driver)
 
 
-def rewrite(engine: Engine) -> bool:
+def rewrite(store: Store) -> bool:
     """Rewrite the whole store in the smallest form. Returns whether nothing of the old one is left in its files.
 
     Something is left if somebody was reading the old store all the time. Writers wait meanwhile; blocks.
     """
-    with engine.connect() as connection:
-        if not is_sqlite(engine):
-            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
-            return False
-        return space.rewrite(driver_of(connection))
+    with outside(store) as driver:
+        if driver is not None:
+            return space.rewrite(driver)
+    from kmstwist.audit.engine import vacuum
+
+    assert not isinstance(store, PlainStore), "it is a file"
+    vacuum(store)
+    return False

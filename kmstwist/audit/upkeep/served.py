@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmstwist.audit.aside.access import StoreAccess
+from kmstwist.audit.asking.facts import write_policy
 from kmstwist.audit.central.forward import Forwarder
 from kmstwist.audit.central.salt import OWN_CURE, join
 from kmstwist.audit.central.targets import register, target_name, unregister_others
@@ -20,7 +21,6 @@ from kmstwist.audit.plain.faults import StoreError, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_file_of, salt_of
 from kmstwist.audit.products.names import note_configured
 from kmstwist.audit.storage import Storage
-from kmstwist.audit.store import write_policy
 from kmstwist.audit.strangers import Sighting, remember
 from kmstwist.audit.upkeep.retention import Outcome, prune
 from kmstwist.reactor import Reactor

@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
-
-from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
 
 #: Pages that one step hands back.
 FREED_PAGES = 500
-
-
-def connect(path: Path, patience: float) -> sqlite3.Connection:
-    """Connect to the store at `path` for writing, outside any transaction.
-
-    `patience` is how many seconds another process's lock is waited for. Raises `sqlite3.Error`.
-    """
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
-    try:
-        for each in (*MAKING, *WRITING, *ANY):
-            connection.execute(each)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def hand_back(connection: sqlite3.Connection) -> Iterator[int]:

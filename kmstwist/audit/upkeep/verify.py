@@ -7,31 +7,37 @@ retention deletes records and keeps sums.
 
 from __future__ import annotations
 
-import tempfile
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from math import isclose
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, String, collate, func, select
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.plain_sqlite import PlainConnection
+from kmstwist.audit.asking.prepared import each as each_row
+from kmstwist.audit.asking.prepared import rows, sqlite_of, value
 from kmstwist.audit.asking.questions import read_fact
-from kmstwist.audit.engine import open_engine, reading, writing
-from kmstwist.audit.migrate import revision_fault
+from kmstwist.audit.asking.transactions import reading
+from kmstwist.audit.plain.defaults import HOUR_MS
+from kmstwist.audit.plain.revision import fault_of, revision_in
+from kmstwist.audit.plain.start_check import new_tables
 from kmstwist.audit.records import Record, first_id_at
-from kmstwist.audit.rows import from_row
+from kmstwist.audit.rows import from_values
 from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.sums.stored import merge
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.forget import forgotten_calls
 
-# Records added up at a time, and rows compared at a time.
-BATCH, COMPARED = 10_000, 1000
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
+
+# Records added up at a time.
+BATCH = 10_000
 # The most faults that are listed; a completely wrong store would fill the screen.
 TOLD = 20
 
@@ -39,21 +45,30 @@ TOLD = 20
 EXACT_AFTER = "sums exact after"
 
 
-def verify(engine: Engine) -> list[str]:
+def verify(store: Store) -> list[str]:
     """The faults of a store, one sentence for each, at most `TOLD` of the sums; an empty list for a sound store.
 
-    Blocks; writes nothing to the store, only a temporary file beside it.
+    Blocks; writes nothing to the store, only a temporary file.
     """
-    with reading(engine) as connection:
-        if fault := revision_fault(connection):
+    with reading(store) as reader:
+        if fault := _revision_fault(reader):
             return [fault]
-        return [*_page_faults(connection), *islice(_sum_faults(connection), TOLD)]
+        return [*_page_faults(reader), *islice(_sum_faults(reader), TOLD)]
 
 
-def _page_faults(connection: Connection) -> list[str]:
-    if connection.dialect.name != "sqlite":
+def _revision_fault(reader: Reader) -> str | None:
+    if isinstance(reader, PlainConnection):
+        return fault_of(revision_in(reader.connection), embedded=True)
+    from kmstwist.audit.migrate import revision_fault
+
+    return revision_fault(reader)
+
+
+def _page_faults(reader: Reader) -> list[str]:
+    driver = sqlite_of(reader)
+    if driver is None:
         return []
-    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
+    found = [str(row[0]) for row in driver.execute("PRAGMA integrity_check(20)")]
     return [] if found == ["ok"] else [f"SQLite: {fault}" for fault in found]
 
 
@@ -70,49 +85,47 @@ class _Known:
     told: frozenset[int] = frozenset()
 
 
-def _sum_faults(connection: Connection) -> Iterator[str]:
-    oldest = connection.scalar(select(func.min(schema.records.c.at)))
+def _sum_faults(reader: Reader) -> Iterator[str]:
+    oldest = value(reader, "least time of a record")
     if oldest is None:
         return
-    exact_after = int(read_fact(connection, EXACT_AFTER) or -1)
-    known = _Known(oldest, max(oldest, exact_after), forgotten_calls(connection))
-    with tempfile.TemporaryDirectory(prefix="kmstwist-verify-") as folder:
-        engine = open_engine(str(Path(folder) / "anew.sqlite"))
-        try:
-            _compute_anew(connection, engine, exact_after)
-            with reading(engine) as anew:
-                for each in SUMS:
-                    told = _wrong_hours(each, connection, anew, known) if each.hourly else {}
-                    yield from told.values()
-                    yield from _wrong_rows(each, connection, anew, replace(known, told=known.told | told.keys()))
-        finally:
-            engine.dispose()
+    exact_after = int(read_fact(reader, EXACT_AFTER) or -1)
+    known = _Known(oldest, max(oldest, exact_after), forgotten_calls(reader))
+    # SQLite's own temporary file, which is gone with the connection.
+    with closing(sqlite3.connect("", isolation_level=None)) as temporary:
+        _compute_anew(reader, temporary, exact_after)
+        anew = PlainConnection(temporary)
+        for each in SUMS:
+            told = _wrong_hours(each, reader, anew, known) if each.hourly else {}
+            yield from told.values()
+            yield from _wrong_rows(each, reader, anew, replace(known, told=known.told | told.keys()))
 
 
-def _compute_anew(connection: Connection, engine: Engine, exact_after: int) -> None:
-    """Add all records up in the empty store `engine`; to the machines only those that they surely have."""
-    with writing(engine) as anew:
-        schema.metadata.create_all(anew, tables=[each.table for each in SUMS])
-    for batch in _batches(connection):
+def _compute_anew(reader: Reader, temporary: sqlite3.Connection, exact_after: int) -> None:
+    """Add all records up in an empty store; to the machines only those that they surely have."""
+    temporary.execute("BEGIN")
+    for statement in new_tables():
+        temporary.execute(statement)
+    anew = PlainConnection(temporary)
+    for batch in _batches(reader):
         newer = [record for record in batch if record.at > exact_after]
-        with writing(engine) as anew:
-            for each in SUMS:
-                each.merge(anew, batch if each.hourly else newer)
+        for each in SUMS:
+            merge(each, anew, batch if each.hourly else newer)
+    temporary.execute("COMMIT")
 
 
-def _batches(connection: Connection) -> Iterator[Sequence[Record]]:
-    table = schema.records
+def _batches(reader: Reader) -> Iterator[Sequence[Record]]:
     seq = 0
-    while found := connection.execute(select(table).where(table.c.seq > seq).order_by(table.c.seq).limit(BATCH)).all():
-        seq = found[-1].seq
-        yield [from_row(row) for row in found]
+    while found := rows(reader, "records after", {"after": seq, "number": BATCH}):
+        seq = found[-1][0]
+        yield [from_values(row[1:]) for row in found]
 
 
-def _wrong_hours(each: SummaryTable, stored: Connection, anew: Connection, known: _Known) -> dict[int, str]:
+def _wrong_hours(each: SummaryTable, stored: Reader, anew: Reader, known: _Known) -> dict[int, str]:
     """Compare the calls of each hour, from the first complete hour on. Returns the faults by hour."""
-    first = known.totals_after // schema.HOUR_MS + 1
+    first = known.totals_after // HOUR_MS + 1
     there, right = _calls(stored, each, first), _calls(anew, each, first)
-    if each.about(()) is None:
+    if not each.names_machines:
         # What was forgotten of an hour about nobody is still in its sum.
         right.update({hour: calls for hour, calls in known.forgotten.items() if hour >= first})
     records, calls = each.counted
@@ -123,24 +136,22 @@ def _wrong_hours(each: SummaryTable, stored: Connection, anew: Connection, known
     }
 
 
-def _calls(connection: Connection, each: SummaryTable, first: int) -> Counter[int]:
-    table = each.table
-    statement = select(table.c.hour, func.sum(table.c.calls)).where(table.c.hour >= first).group_by(table.c.hour)
-    return Counter({hour: int(calls) for hour, calls in connection.execute(statement)})
+def _calls(reader: Reader, each: SummaryTable, first: int) -> Counter[int]:
+    return Counter({hour: int(calls) for hour, calls in rows(reader, f"{each.name}: calls by hour", {"first": first})})
 
 
-def _wrong_rows(each: SummaryTable, stored: Connection, anew: Connection, known: _Known) -> Iterator[str]:
+def _wrong_rows(each: SummaryTable, stored: Reader, anew: Reader, known: _Known) -> Iterator[str]:
     """Compare, one by one, the rows that the remaining records determine."""
     for row, right in _pairs(each, stored, anew):
         if row is not None:
             if wrong := _wrong_in(each, row, right, stored, known):
-                yield f"{each.table.name}: the row of {_shown(each, row)} {wrong}"
+                yield f"{each.name}: the row of {_shown(each, row)} {wrong}"
         elif right is not None and _tells(each, right, known):
             calls = right["calls"]
-            yield f"{each.table.name}: there is no row of {_shown(each, right)}, and {calls} calls are on record"
+            yield f"{each.name}: there is no row of {_shown(each, right)}, and {calls} calls are on record"
 
 
-def _pairs(each: SummaryTable, stored: Connection, anew: Connection) -> Iterator[tuple[Row | None, Row | None]]:
+def _pairs(each: SummaryTable, stored: Reader, anew: Reader) -> Iterator[tuple[Row | None, Row | None]]:
     """The rows of both stores in the order of their keys, those with the same key together."""
     there, right = _in_order(each, stored), _in_order(each, anew)
     row, other = next(there, None), next(right, None)
@@ -156,14 +167,9 @@ def _pairs(each: SummaryTable, stored: Connection, anew: Connection) -> Iterator
             other = next(right, None)
 
 
-def _in_order(each: SummaryTable, connection: Connection) -> Iterator[Row]:
+def _in_order(each: SummaryTable, reader: Reader) -> Iterator[Row]:
     """All rows of the table, in the order of their keys: byte by byte, as SQLite has it."""
-    columns: list[ColumnElement[Any]] = [each.table.c[name] for name in each.key]
-    if connection.dialect.name != "sqlite":
-        columns = [collate(column, "C") if isinstance(column.type, String) else column for column in columns]
-    statement = select(each.table).order_by(*columns).execution_options(yield_per=COMPARED)
-    for part in connection.execute(statement).mappings().partitions():
-        yield from map(dict, part)
+    return (dict(zip(each.columns, row, strict=True)) for row in each_row(reader, f"{each.name}: all"))
 
 
 def _sorts(each: SummaryTable, row: Row) -> list[tuple[int, Any]]:
@@ -179,12 +185,12 @@ def _tells(each: SummaryTable, row: Row, known: _Known) -> bool:
     """Whether all records of a row are kept and were counted in it."""
     if each.hourly:
         hour = row["hour"]
-        return hour > known.rows_after // schema.HOUR_MS and hour not in known.told and not known.forgotten[hour]
+        return hour > known.rows_after // HOUR_MS and hour not in known.told and not known.forgotten[hour]
     assert each.first is not None
     return bool(row[each.first] > known.rows_after)
 
 
-def _wrong_in(each: SummaryTable, row: Row, right: Row | None, stored: Connection, known: _Known) -> str:
+def _wrong_in(each: SummaryTable, row: Row, right: Row | None, stored: Reader, known: _Known) -> str:
     """What is wrong with a row, "" if nothing is, as far as can be told."""
     whole = _tells(each, row, known)
     if right is None:
@@ -200,16 +206,16 @@ def _wrong_in(each: SummaryTable, row: Row, right: Row | None, stored: Connectio
     return ""
 
 
-def _wrong_at_last(each: SummaryTable, row: Row, right: Row, stored: Connection) -> str:
+def _wrong_at_last(each: SummaryTable, row: Row, right: Row, stored: Reader) -> str:
     assert each.last is not None
     said = (each.last, *each.said_last)
     if all(row[name] == right[name] for name in said):
         return ""
     # Of several records of one moment, any may have been counted last.
-    table, key = schema.records, each.key_of(row)
-    moment = (table.c.record_id >= first_id_at(row[each.last]), table.c.record_id < first_id_at(row[each.last] + 1))
-    for found in stored.execute(select(table).where(*moment)):
-        other = each.row(from_row(found))
+    key = each.key_of(row)
+    moment = {"first_id": first_id_at(row[each.last]), "next_id": first_id_at(row[each.last] + 1)}
+    for found in rows(stored, "records from one id to another", moment):
+        other = each.row(from_values(found))
         if other is not None and each.key_of(other) == key and all(other[name] == row[name] for name in said):
             return ""
     name = next(each for each in said if row[each] != right[each])
@@ -229,4 +235,4 @@ def _shown(each: SummaryTable, row: Row) -> str:
 
 
 def _hour(hour: int) -> str:
-    return f"{datetime.fromtimestamp(hour * schema.HOUR_MS / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kmstwist.cli import completing
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
-from kmstwist.cli.audit.store import file_to_copy, file_to_write, opened, progress_bar, store_option
+from kmstwist.cli.audit.store import file_to_copy, progress_bar, store_option, store_to_read, store_to_write
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.system.rights import rights_for_named
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.transactions import Store
+    from kmstwist.audit.privacy import Privacy
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -46,12 +51,9 @@ def audit() -> None:
 @click.option("--full", is_flag=True, help="Rewrite the whole file (SQLite); the server's records wait meanwhile.")
 def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool) -> None:
     """Delete records that are too old or too many, and free their space. Works while a server runs."""
-    if "://" not in store and older_than is None and max_size is None:
-        _free_space(store, full=full)
-        return
     from rich.progress import SpinnerColumn, TextColumn
 
-    from kmstwist.audit.engine import is_sqlite
+    from kmstwist.audit.asking.transactions import is_embedded
     from kmstwist.audit.reports.times import parse_duration
     from kmstwist.audit.upkeep.limits import FLOOR, Limits
     from kmstwist.audit.upkeep.retention import Outcome, prune, rewrite
@@ -61,36 +63,20 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from error
     deleted, outcome = 0, Outcome()
-    with opened(store, writes=True) as engine:
-        if max_size is not None and not is_sqlite(engine):
+    with store_to_write(store) as opened:
+        if max_size is not None and not is_embedded(opened):
             raise click.UsageError("--max-size is for the embedded store; give --older-than for PostgreSQL")
         with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
             task = progress.add_task("vacuuming")
             now = int(datetime.now(UTC).timestamp() * 1000)
-            for rows in prune(engine, Limits(days, max_size, FLOOR), now, outcome=outcome):
+            for rows in prune(opened, Limits(days, max_size, FLOOR), now, outcome=outcome):
                 deleted += rows
                 progress.update(task, description=f"vacuuming, {deleted} rows deleted")
         if full:
-            rewrite(engine)
+            rewrite(opened)
     click.echo(f"{deleted} rows deleted")
     if outcome.over:
         click.echo(f"the store still has {outcome.size} bytes; the newest {FLOOR} records and their sums are kept")
-
-
-def _free_space(store: str, *, full: bool) -> None:
-    """Free the space of what was deleted before, in a file; nothing more is deleted."""
-    from rich.progress import SpinnerColumn, TextColumn
-
-    from kmstwist.audit.upkeep.space import hand_back, rewrite
-
-    with file_to_write(store) as connection:
-        with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
-            task = progress.add_task("vacuuming")
-            for rows in hand_back(connection):
-                progress.update(task, description=f"vacuuming, {rows} rows deleted")
-        if full:
-            rewrite(connection)
-    click.echo("0 rows deleted")
 
 
 @audit.command()
@@ -120,8 +106,8 @@ def verify(as_json: bool, store: str) -> None:
     """
     from kmstwist.audit.upkeep.verify import verify as faults_of
 
-    with opened(store) as engine:
-        faults = faults_of(engine)
+    with store_to_read(store) as opened:
+        faults = faults_of(opened)
     if as_json:
         say_json({"sound": not faults, "faults": [str(fault) for fault in faults]})
     else:
@@ -144,19 +130,17 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
 
     In a central store any of its gateways can do it, with the salt that they share.
     """
-    from kmstwist.audit.central.salt import privacy_of_central
-    from kmstwist.audit.central.targets import targets
-    from kmstwist.audit.engine import is_sqlite
-    from kmstwist.audit.store import stored_privacy
+    from kmstwist.audit.asking.facts import stored_privacy, targets
+    from kmstwist.audit.asking.transactions import is_embedded
     from kmstwist.audit.upkeep.forget import forget as remove
 
-    with opened(store, writes=True) as engine:
+    with store_to_write(store) as opened:
         if not yes:
             click.confirm(f"Remove every trace of {machine}?", abort=True)
-        embedded = is_sqlite(engine)
-        privacy = stored_privacy(engine) if embedded else privacy_of_central(engine, salt_beside(store, salt_file))
-        gone = remove(engine, machine, privacy)
-        elsewhere = targets(engine) if embedded else []
+        embedded = is_embedded(opened)
+        privacy = stored_privacy(opened) if embedded else _privacy_of_central(opened, salt_beside(store, salt_file))
+        gone = remove(opened, machine, privacy)
+        elsewhere = targets(opened) if embedded else []
     others = f"it is the address of {', '.join(gone.machines_there)}, which can be forgotten by name"
     if gone.nothing and gone.machines_there:
         raise click.ClickException(f"nothing is kept under {machine} itself and nothing was removed; {others}")
@@ -178,6 +162,15 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
         click.echo(f"unused parts of the store's files may still hold some of its bytes; to clear them: {cure}")
     for target in elsewhere:
         click.echo(f"{target} still has what was forwarded: run kmstwist audit forget with --store for it, too")
+
+
+def _privacy_of_central(store: Store, salt_file: Path) -> Privacy:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.central.salt import privacy_of_central
+
+    assert isinstance(store, Engine), "a central store is no file"
+    return privacy_of_central(store, salt_file)
 
 
 audit.add_command(salt)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from kmstwist.audit.events.reading.zone import SystemZone
-from kmstwist.cli.audit.store import opened, progress_bar, store_option
+from kmstwist.cli.audit.store import opened, progress_bar, store_option, store_to_write
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
@@ -20,6 +20,7 @@ from kmstwist.cli.output import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kmstwist.audit.asking.transactions import Store
     from kmstwist.audit.events.importer import Importer, ImportResult
     from kmstwist.reactor import Reactor
 
@@ -71,8 +72,8 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     unread: list[Path] = []
     broken = 0
     _refuse_all_unreadable(files)
-    with opened(store, writes=True, makes=True) as engine:
-        importer = _importer(engine, zone, window, dns)
+    with store_to_write(store, makes=True) as opened_store:
+        importer = _importer(opened_store, zone, window, dns)
         for path in files:
             result = _import(importer, path)
             if result is None:
@@ -200,16 +201,13 @@ def listen(
         raise click.ClickException(str(error)) from None
 
 
-def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importer:
-    from sqlalchemy import Engine
-
+def _importer(store: Store, zone: tzinfo, window: float, dns: bool) -> Importer:
+    from kmstwist.audit.asking.facts import stored_privacy
     from kmstwist.audit.events.hostnames import addresses_of
     from kmstwist.audit.events.importer import Importer
-    from kmstwist.audit.store import stored_privacy
 
-    assert isinstance(engine, Engine)
     resolve: Callable[[str], Sequence[str]] = addresses_of if dns else lambda _: ()
-    return Importer(engine, stored_privacy(engine), resolve, zone=zone, window=int(window * 1000))
+    return Importer(store, stored_privacy(store), resolve, zone=zone, window=int(window * 1000))
 
 
 def _refuse_all_unreadable(files: Sequence[Path]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kmstwist.cli.audit.store import opened, read_from, store_option
+from kmstwist.cli.audit.store import read_from, store_option, store_to_write
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 
@@ -35,7 +35,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
     from kmstwist.system.rights import opened as opened_file
 
     unread = 0
-    with opened(store, writes=True, makes=True) as engine:
+    with store_to_write(store, makes=True) as opened:
         for path in files:
             try:
                 with opened_file(path) as file:
@@ -48,7 +48,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
                 say(f"{path}: {error.strerror or error}", err=True)
                 unread += 1
                 continue
-            new, changed = add_imported(engine, printed.names)
+            new, changed = add_imported(opened, printed.names)
             known = len(printed.names) - new - changed
             say(
                 f"{path}: {new} new, {changed} changed, {known} already known; {printed.others} licences that do not "

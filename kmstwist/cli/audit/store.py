@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
 
 # A command may wait for the server's commits, and for a step of its retention.
 PATIENCE = 30.0
@@ -126,7 +127,7 @@ def read_from(store: str) -> Iterator[Reader]:
         with opened(store) as engine, reading_all(engine) as connection:
             yield connection
         return
-    from kmstwist.audit.asking.sqlite_reader import reading
+    from kmstwist.audit.asking.plain_sqlite import reading
     from kmstwist.audit.plain.revision import fault_of, revision_in
 
     with _file_of(store, writes=False) as path, reading(path, PATIENCE) as reader:
@@ -143,7 +144,7 @@ def file_to_copy(store: str) -> Iterator[Path]:
         with opened(store) as engine:
             yield sqlite_path(engine)
         return
-    from kmstwist.audit.asking.sqlite_reader import connect
+    from kmstwist.audit.asking.plain_sqlite import connect
 
     with _file_of(store, writes=False) as path, closing(connect(path, PATIENCE)) as connection:
         _check_revision_in(store, connection)
@@ -151,24 +152,65 @@ def file_to_copy(store: str) -> Iterator[Path]:
 
 
 @contextmanager
-def file_to_write(store: str) -> Iterator[sqlite3.Connection]:
-    """A connection to the store's file that may write, outside any transaction; otherwise as `opened`."""
-    from kmstwist.audit.upkeep.space import connect
+def store_to_read(store: str) -> Iterator[Store]:
+    """Open the store for transactions that read; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
+    if "://" in store:
+        with opened(store) as engine:
+            yield engine
+        return
+    from kmstwist.audit.asking.plain_sqlite import connect
+    from kmstwist.audit.asking.transactions import PlainStore
 
-    with _file_of(store, writes=True) as path, closing(connect(path, PATIENCE)) as connection:
+    with _file_of(store, writes=False) as path, closing(connect(path, PATIENCE)) as connection:
         _check_revision_in(store, connection)
-        yield connection
+        yield PlainStore(connection)
 
 
 @contextmanager
-def _file_of(store: str, *, writes: bool) -> Iterator[Path]:
-    """The path of a store that is a file, which this user may read, or write; errors become sentences for the user."""
+def store_to_write(store: str, *, makes: bool = False) -> Iterator[Store]:
+    """Open the store for transactions that write; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
+    if "://" in store:
+        with opened(store, writes=True, makes=makes) as engine:
+            yield engine
+        return
+    from kmstwist.audit.asking.plain_sqlite import connect_to_write
+    from kmstwist.audit.asking.transactions import PlainStore
+
+    with _file_of(store, writes=True, makes=makes) as path, closing(connect_to_write(path, PATIENCE)) as connection:
+        _check_revision_in(store, connection)
+        yield PlainStore(connection)
+
+
+@contextmanager
+def _file_of(store: str, *, writes: bool, makes: bool = False) -> Iterator[Path]:
+    """The path of a store that is a file, which this user may read, or write; errors become sentences for the user.
+
+    With `makes`, a missing file becomes a new store.
+    """
     path = Path(store)
     with ExitStack() as rights, _explained(store):
         rights.enter_context(rights_in(path.parent))
         _check_sight(path)
+        if makes and not path.exists():
+            _make(path)
         _check_file(store, path, writes=writes)
         yield path
+
+
+def _make(path: Path) -> None:
+    """Make a new store. Raises StoreError."""
+    from kmstwist.audit.plain.start_check import is_ready
+
+    if not is_ready(path, make=True):
+        from kmstwist.audit.engine import open_engine
+        from kmstwist.audit.migrate import migrate
+
+        engine = open_engine(str(path), busy_timeout=PATIENCE)
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
+    say(f"{path}: made a new store", err=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Reading an SQLite store with Python's own SQLite module, by the statements' text in `sqlite.sql`."""
+"""Asking an SQLite store with Python's own SQLite module, by the statements' text in `sqlite.sql`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from kmstwist.audit.aside.pragmas import ANY
+from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
 from kmstwist.system.sqlitefiles import uri_for_reading
 
 #: The statements as they ship.
@@ -21,12 +21,13 @@ NAME: Final = "-- "
 WHERE: Final = "{where}"
 #: The value that is no parameter of a text: how many rows are wanted, at most.
 LIMIT: Final = "limit"
+_TAKES_LIST = "__[POSTCOMPILE_"
 _LIST = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
 _PAIRS = re.compile(r"WHEN :(\w+)_when THEN :\w+_then")
 
 
-class PlainReader:
-    """A connection in a read transaction: one consistent view of the store."""
+class PlainConnection:
+    """A connection of Python's own module, in a transaction: one consistent view of the store."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -36,14 +37,26 @@ class PlainReader:
 
         Raises `sqlite3.Error`.
         """
-        texts = _texts()
-        text, given = texts[question], dict(values)
+        texts = all_texts()
+        text = texts[question]
         conditions = " AND ".join(texts[condition_name(*each)] for each in where)
         if conditions:
             text = text.replace(WHERE, conditions)
         else:
             # As nobody would have written it: alone, or after others.
             text = text.replace(f"\nWHERE {WHERE}", "").replace(f" AND {WHERE}", "")
+        return self._execute(text, dict(values))
+
+    def run(self, statement: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Run a prepared statement, with the values of its parameters. Raises `sqlite3.Error`."""
+        text = all_texts()[statement]
+        return self._execute(text, dict(values)) if _TAKES_LIST in text else self.connection.execute(text, values)
+
+    def run_for_each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a prepared statement that takes no list for each of the rows. Raises `sqlite3.Error`."""
+        self.connection.executemany(all_texts()[statement], rows)
+
+    def _execute(self, text: str, given: dict[str, Any]) -> sqlite3.Cursor:
         text = _LIST.sub(lambda found: _list(found[1], given), text)
         text = _PAIRS.sub(lambda found: _pairs(found[1], given), text)
         if given.get(LIMIT) is not None:
@@ -66,27 +79,41 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
 
     `patience` is how many seconds another process's lock is waited for. Raises `sqlite3.Error`.
     """
-    uri = uri_for_reading(path.absolute())
-    connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
-    for each in ANY:
-        connection.execute(each)
-    connection.create_function("lower", 1, lower, deterministic=True)
+    return _prepared(
+        sqlite3.connect(uri_for_reading(path.absolute()), uri=True, timeout=patience, isolation_level=None), ANY
+    )
+
+
+def connect_to_write(path: Path, patience: float) -> sqlite3.Connection:
+    """Connect to the store at `path` for writing, outside any transaction; otherwise as `connect`."""
+    return _prepared(sqlite3.connect(path, timeout=patience, isolation_level=None), (*MAKING, *WRITING, *ANY))
+
+
+def _prepared(connection: sqlite3.Connection, pragmas: Iterable[str]) -> sqlite3.Connection:
+    try:
+        for each in pragmas:
+            connection.execute(each)
+        connection.create_function("lower", 1, lower, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 @contextmanager
-def reading(path: Path, patience: float) -> Iterator[PlainReader]:
+def reading(path: Path, patience: float) -> Iterator[PlainConnection]:
     """Read the store at `path`, as `connect`."""
     with closing(connect(path, patience)) as connection:
         connection.execute("BEGIN")
-        yield PlainReader(connection)
+        yield PlainConnection(connection)
         connection.execute("ROLLBACK")
 
 
 @cache
-def _texts() -> dict[str, str]:
+def all_texts() -> Mapping[str, str]:
+    """The text of every statement and condition, by its name."""
     found = {}
-    for each in TEXTS.read_text(encoding="utf-8").split(f"\n{NAME}")[1:]:
+    for each in TEXTS.read_text(encoding="utf-8").split(f"\n\n{NAME}")[1:]:
         name, _, text = each.partition("\n")
         found[name] = text.strip().removesuffix(";")
     return found

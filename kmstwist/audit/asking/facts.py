@@ -1,0 +1,62 @@
+"""What a store notes about itself: facts, the privacy policy of its records, where they are forwarded to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kmstwist.audit.asking.prepared import do, rows
+from kmstwist.audit.asking.questions import read_fact
+from kmstwist.audit.asking.transactions import reading, writing
+from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.privacy import PRIVACY, Privacy, PrivacyPolicy, SaltError, load_salt
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.asking.transactions import Store
+
+
+def put_fact(store: Reader, name: str, value: str) -> None:
+    """Write a fact about the store, in place of an earlier one of that name."""
+    do(store, "put a fact", {"name": name, "value": value})
+
+
+def write_policy(store: Store, policy: PrivacyPolicy, salt_file: Path) -> None:
+    """Note the privacy policy of the store's records in the store, so that tools follow the same one."""
+    noted = json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)})
+    with reading(store) as reader:
+        if read_fact(reader, PRIVACY) == noted:
+            return
+    with writing(store) as writer:
+        put_fact(writer, PRIVACY, noted)
+
+
+def stored_privacy(store: Store) -> Privacy:
+    """The privacy policy of this store's records, which tools that add to it or search it must follow.
+
+    Raises StoreError if the policy hashes and its salt is missing.
+    """
+    with reading(store) as reader:
+        noted = read_fact(reader, PRIVACY)
+    if noted is None:
+        return Privacy(PrivacyPolicy(), b"")
+    found = json.loads(noted)
+    policy = PrivacyPolicy.from_dict(found["policy"])
+    if "hash" not in found["policy"].values():
+        return Privacy(policy, b"")
+    salt = Path(found["salt"])
+    if not salt.exists():
+        raise StoreError(
+            f"this store's names are hashed with the salt in {salt}, which is missing", "restore that file"
+        )
+    try:
+        return Privacy(policy, load_salt(salt))
+    except (SaltError, OSError) as error:
+        raise StoreError.of(error) from error
+
+
+def targets(store: Store) -> list[str]:
+    """The names of the central stores that a store is forwarded to."""
+    with reading(store) as reader:
+        return [target for (target,) in rows(reader, "targets")]

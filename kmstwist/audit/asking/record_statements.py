@@ -1,0 +1,157 @@
+"""The prepared statements on records, imported events and facts, for adding to them and for their upkeep.
+
+A parameter made by `several` is a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, bindparam, delete, func, or_, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.asking.expressions import insert_for
+from kmstwist.audit.asking.limits import standing_records
+from kmstwist.audit.rows import COLUMNS
+
+#: Makes a statement in a database's dialect.
+Made = Callable[[str], Executable]
+
+_R, _E, _M = schema.records.c, schema.events.c, schema.machines.c
+#: The values of a record, as `rows.from_values` takes them.
+RECORD: Final = tuple(_R[name] for name in COLUMNS)
+_WITH_SEQ: Final = (_R.seq, *RECORD)
+
+
+def several(name: str) -> Any:
+    """A parameter that is a list."""
+    return bindparam(name, expanding=True)
+
+
+def named(table: Table, names: str) -> ColumnElement[bool]:
+    """The rows of a table with the columns of a machine's name that have one of these names, in lower case."""
+    # Because of the first half, SQLite reads only the index of names, and not all rows.
+    return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(several(names))
+
+
+_IN_THE_HOUR: Final = _R.at.between(bindparam("its_hour"), bindparam("hour_end"))
+#: Which records may belong to one row of a summary table, as its `standing` names them.
+_STANDING: Final[Mapping[str, ColumnElement[bool]]] = {
+    # By the index of names, which folds only A to Z, or by reading all of it.
+    "of a name": _R.machine.is_not(None) & (schema.caseless(_R.machine) == bindparam("its_name")),
+    "of any name": _R.machine.is_not(None) & (func.lower(_R.machine) == bindparam("its_name")),
+    "of an address": (_R.client == bindparam("its_address")) & _R.machine.is_(None),
+    "in an hour": _IN_THE_HOUR,
+    "in an hour, of a client": (_R.client == bindparam("its_client")) & _IN_THE_HOUR,
+}
+
+
+def _standing_records() -> dict[str, Made]:
+    def made(condition: ColumnElement[bool], *, newest_first: bool) -> Made:
+        order = (_R.at.desc(), _R.seq.desc()) if newest_first else (_R.at, _R.seq)
+        return lambda _: select(*RECORD).where(condition).order_by(*order)
+
+    return {
+        standing_records(name, newest_first=newest_first): made(condition, newest_first=newest_first)
+        for name, condition in _STANDING.items()
+        for newest_first in (True, False)
+    }
+
+
+def _some(column: ColumnElement[int]) -> Select[Any]:
+    """How many rows a table has, or `most`: where there are many, they are not all counted."""
+    return select(func.count()).select_from(select(column).limit(bindparam("most")).subquery())
+
+
+def _oldest_records(_: str) -> Executable:
+    """Up to `number` of the oldest records, of those before an id and up to a `seq`."""
+    victims = (
+        select(_R.seq)
+        .where(_R.record_id < bindparam("before_id"), _R.seq <= bindparam("to_seq"))
+        .order_by(_R.record_id)
+        .limit(bindparam("number"))
+    )
+    return delete(schema.records).where(_R.seq.in_(victims))
+
+
+def _oldest_events(_: str) -> Executable:
+    victims = select(_E.seq).order_by(_E.at, _E.seq).limit(bindparam("number"))
+    return delete(schema.events).where(_E.seq.in_(victims))
+
+
+def _changed_record(_: str) -> Executable:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in COLUMNS if name != "record_id"}
+    return schema.records.update().where(_R.record_id == bindparam("its_id")).values(values)
+
+
+def _put_fact(dialect: str) -> Executable:
+    insert = insert_for(dialect, schema.facts)
+    upsert: Executable = insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value})
+    return upsert
+
+
+RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
+    "put a fact": _put_fact,
+    # -- adding
+    "add records": lambda dialect: insert_for(dialect, schema.records),
+    "add records that are missing": lambda dialect: insert_for(dialect, schema.records).on_conflict_do_nothing(
+        index_elements=["record_id"]
+    ),
+    "ids of records": lambda _: select(_R.record_id).where(_R.record_id.in_(several("record_ids"))),
+    "id of a record": lambda _: select(_R.record_id).where(_R.record_id == bindparam("its_id")),
+    "ids of records between": lambda _: (
+        select(_R.record_id)
+        .where(_R.record_id.between(bindparam("first_id"), bindparam("last_id")))
+        .limit(bindparam("most"))
+    ),
+    # -- reading and changing
+    "records after": lambda _: (
+        select(*_WITH_SEQ).where(_R.seq > bindparam("after")).order_by(_R.seq).limit(bindparam("number"))
+    ),
+    "records from one id to another": lambda _: select(*RECORD).where(
+        _R.record_id >= bindparam("first_id"), _R.record_id < bindparam("next_id")
+    ),
+    "a record": lambda _: select(*RECORD).where(_R.record_id == bindparam("its_id")),
+    "change a record": _changed_record,
+    "delete a record": lambda _: delete(schema.records).where(_R.record_id == bindparam("its_id")),
+    **_standing_records(),
+    # -- retention
+    "time of the oldest record": lambda _: select(_R.at).order_by(_R.record_id).limit(1),
+    "least time of a record": lambda _: select(func.min(_R.at)),
+    "time of the oldest event": lambda _: select(func.min(_E.at)),
+    "number of records": lambda _: _some(_R.seq),
+    "number of events": lambda _: _some(_E.seq),
+    "targets": lambda _: select(schema.forwarding.c.target).order_by(schema.forwarding.c.target),
+    "forwarded": lambda _: select(func.min(schema.forwarding.c.seq)),
+    "delete the oldest records": _oldest_records,
+    "delete the oldest events": _oldest_events,
+    "delete events before": lambda _: delete(schema.events).where(_E.at < bindparam("before")),
+    # -- forgetting
+    "machines of CMIDs": lambda _: select(schema.machine_cmids.c.machine).where(
+        schema.machine_cmids.c.cmid.in_(several("its_names"))
+    ),
+    "records with names": lambda _: (
+        select(*_WITH_SEQ).where(named(schema.records, "its_names")).order_by(_R.seq).limit(bindparam("number"))
+    ),
+    "records without a name from addresses": lambda _: (
+        select(*_WITH_SEQ)
+        .where(_R.client.in_(several("its_names")), _R.machine.is_(None))
+        .order_by(_R.seq)
+        .limit(bindparam("number"))
+    ),
+    "delete records": lambda _: delete(schema.records).where(_R.seq.in_(several("seqs"))),
+    "delete events with names or CMIDs": lambda _: delete(schema.events).where(
+        or_(named(schema.events, "its_names"), _E.cmid.in_(several("cmid_names")))
+    ),
+    "machines known by addresses": lambda _: (
+        select(_M.machine).where(_M.machine.in_(several("its_names"))).order_by(_M.machine).limit(bindparam("number"))
+    ),
+    "machines at addresses": lambda _: (
+        select(_M.machine)
+        .where(_M.address.in_(several("its_names")))
+        .distinct()
+        .order_by(_M.machine)
+        .limit(bindparam("number"))
+    ),
+}

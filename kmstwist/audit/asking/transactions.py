@@ -1,0 +1,80 @@
+"""Transactions on a store, of SQLAlchemy's or of a connection of SQLite's own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from kmstwist.audit.asking.plain_sqlite import PlainConnection
+
+# What works on a file by SQLite's own module loads none of it.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.asking.questions import Reader
+
+    Store: TypeAlias = Engine | "PlainStore"
+
+
+class PlainStore:
+    """An SQLite store over one connection of Python's own module, which begins no transaction by itself."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[Reader]:
+    """Read in one transaction: one consistent view, which does not wait for writers."""
+    if isinstance(store, PlainStore):
+        with _begun(store.connection, "BEGIN") as connection:
+            yield connection
+        return
+    from kmstwist.audit.engine import reading as reading_all
+
+    with reading_all(store) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(store: Store) -> Iterator[Reader]:
+    """Write in one transaction, committed at the end, rolled back on any exception."""
+    if isinstance(store, PlainStore):
+        with _begun(store.connection, "BEGIN IMMEDIATE") as connection:
+            yield connection
+        return
+    from kmstwist.audit.engine import writing as writing_all
+
+    with writing_all(store) as connection:
+        yield connection
+
+
+@contextmanager
+def outside(store: Store) -> Iterator[sqlite3.Connection | None]:
+    """SQLite's own connection outside any transaction, as some PRAGMAs need it; None for PostgreSQL."""
+    if isinstance(store, PlainStore):
+        yield store.connection
+        return
+    from kmstwist.audit.engine import driver_of
+
+    with store.connect() as connection:
+        yield driver_of(connection) if connection.dialect.name == "sqlite" else None
+
+
+def is_embedded(store: Store) -> bool:
+    """Whether the store is SQLite's."""
+    return isinstance(store, PlainStore) or store.dialect.name == "sqlite"
+
+
+@contextmanager
+def _begun(connection: sqlite3.Connection, begin: str) -> Iterator[PlainConnection]:
+    connection.execute(begin)
+    try:
+        yield PlainConnection(connection)
+    except BaseException:
+        # SQLite has rolled back by itself after some errors, such as a full disk.
+        connection.rollback()
+        raise
+    connection.commit()
