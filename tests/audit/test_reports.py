@@ -437,6 +437,22 @@ def test_an_invalid_network_is_refused(store: Engine) -> None:
         ask(store, "clients", network="10.1")
 
 
+@pytest.mark.parametrize("name", ["clients", "failures"])
+@pytest.mark.parametrize(
+    ("network", "around"),
+    [("10.1.0.1", "10.1.0.0/24"), ("10.1.0.0/28", "10.1.0.0/24"), ("2001:db8::1", "2001:db8::/64")],
+)
+def test_a_part_of_a_network_that_is_counted_as_one_is_refused(
+    store: Engine, name: str, network: str, around: str
+) -> None:
+    calls = [known(ago(1), "pc1", "10.1.0.1", hresult=5), known(ago(1), "v6", "2001:db8::1", hresult=5)]
+    insert_batch(store, calls)
+    with pytest.raises(QueryError, match=f"name {around}"):
+        ask(store, name, network=network)
+    assert len(ask(store, name, network=around).rows) == 1
+    assert ask(store, name, network="10.9.0.0/28").rows == []
+
+
 @pytest.mark.parametrize("name", list(REPORTS))
 def test_an_empty_store_gives_an_empty_report_in_every_format(store: Engine, name: str) -> None:
     report = ask(store, name)

@@ -71,13 +71,27 @@ def on_hours(table: str, query: Query) -> list[Condition]:
 
 
 def within(reader: Reader, table: str, network: str) -> Condition:
-    """The condition that a row's network is in `network`. Raises QueryError if that is not a network."""
+    """The condition that a row's network is in `network`.
+
+    Raises QueryError if that is not a network, or only a part of one that the store has: it keeps the /24 or /64 of an
+    address, so nobody can tell which rows of it lie in that part.
+    """
     try:
         wanted = network_of(network)
     except WrongValue as error:
         raise QueryError.of(error) from None
-    known = column(reader, f"networks of {table}")
+    known = list(column(reader, f"networks of {table}"))
+    if (around := next((each for each in known if _is_part(wanted, each)), None)) is not None:
+        raise QueryError(
+            f"'{network}' is smaller than the networks that reports count by",
+            f"name {around}, or a machine by its address",
+        )
     return Condition(table, "networks", {"networks": [each for each in known if _lies_in(each, wanted)]})
+
+
+def _is_part(wanted: Network, stored: str) -> bool:
+    network = _stored_network(stored)
+    return network is not None and wanted != network and lies_in(wanted, network)
 
 
 def _lies_in(stored: str, wanted: Network) -> bool:
