@@ -45,18 +45,37 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
     elif text.count(":") > 1:
         if not is_address(text, IPv6Address):
             raise AddressError(f"'{text}' is not a HOST:PORT", "write an IPv6 address with a port as [ADDRESS]:PORT")
+        without, _, last = text.rpartition(":")
+        if last == str(default_port) and is_address(without, IPv6Address):
+            # It is an address, too, but hardly the one that is meant.
+            raise AddressError(
+                f"'{text}' may be an address with a port, or an address alone", f"write [{without}]:{last} or [{text}]"
+            )
         host, port = text, None
     else:
         host, colon, after = text.partition(":")
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
-            raise AddressError(f"'{text}' is not a host name or address", "write HOST or HOST:PORT")
+            as_in_dns = _as_in_dns(host)
+            cure = f"write {as_in_dns}, as DNS has it" if as_in_dns else "write HOST or HOST:PORT"
+            raise AddressError(f"'{text}' is not a host name or address", cure)
         if host.rstrip(".").rpartition(".")[2].isdigit() and not is_address(host, IPv4Address):
             # No name ends in a number (RFC 1123 2.1, RFC 3696 2): it is an address with a slip.
             raise AddressError(
                 f"'{text}' is not an IPv4 address: that is four numbers from 0 to 255, without leading zeros"
             )
     return HostPort(host, default_port if port is None else _parse_port(text, port))
+
+
+def _as_in_dns(host: str) -> str:
+    """A name with letters beyond ASCII in the form that DNS has (RFC 5891); "" for others and for what is no name."""
+    if host.isascii():
+        return ""
+    try:
+        found = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return found if all(_LABEL.match(label) for label in found.rstrip(".").split(".")) else ""
 
 
 def _parse_port(text: str, port: str) -> int:

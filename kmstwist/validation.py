@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pydantic_core import ErrorDetails
 
 from kmstwist.problem import Problem
+from kmstwist.shown import visible
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -85,5 +86,5 @@ def _has_unit(value: object) -> bool:
 def shown(value: object) -> str:
     """A value as a file has it, shortened."""
     not_finite = isinstance(value, float) and not math.isfinite(value)
-    text = str(value) if not_finite else json.dumps(value, default=str)
+    text = str(value) if not_finite else visible(json.dumps(value, default=str, ensure_ascii=False))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -126,13 +126,21 @@ def _visible_option(override: Override) -> str:
     return override.option.encode("utf-8", "backslashreplace").decode()
 
 
+def _missing(file: Path) -> Problem:
+    if file.is_symlink():
+        return Problem(
+            f"is a link to {file.readlink()}, which does not exist", "make that file, or the link anew", str(file)
+        )
+    return Problem("there is no such file", "check how its name is spelt", str(file))
+
+
 def _read(file: Path) -> str:
     try:
         content = file.read_bytes()
     except IsADirectoryError:
         raise ConfigError([Problem("is a folder", "name a file", str(file))]) from None
     except FileNotFoundError:
-        raise ConfigError([Problem("there is no such file", "check how its name is spelt", str(file))]) from None
+        raise ConfigError([_missing(file)]) from None
     except PermissionError as error:
         raise ConfigError([Problem(f"cannot be read: {error.strerror}", "run it with sudo", str(file))]) from None
     except OSError as error:

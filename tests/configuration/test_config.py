@@ -259,6 +259,20 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     assert mistakes(tmp_path) == [" is a folder; name a file"]
 
 
+def test_a_link_to_nowhere_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "kms.toml").symlink_to("gone.toml")
+    assert mistakes(tmp_path / "kms.toml") == [
+        " is a link to gone.toml, which does not exist; make that file, or the link anew"
+    ]
+
+
+def test_a_value_is_shown_in_its_own_letters_but_not_obeyed(tmp_path: Path) -> None:
+    file = tmp_path / "kms.toml"
+    file.write_text('[gateway]\nupstreams = ["kms.m\u00fcnchen.example\\u009b\\u202e"]\n', encoding="utf-8")
+    (found,) = mistakes(file)
+    assert 'not "kms.münchen.example\\x9b\\u202e"' in found
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "notepad.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 1700\r\n")
     effective = load(tmp_path / "notepad.toml")

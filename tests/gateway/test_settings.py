@@ -41,6 +41,25 @@ def test_contradictory_settings_are_reported(document: dict[str, Any], said: str
         GatewaySettings.model_validate(document)
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("fd00::1:1688", r"write \[fd00::1\]:1688 or \[fd00::1:1688\]"),
+        ("kms.münchen.example", "write kms.xn--mnchen-3ya.example, as DNS has it"),
+        ("kms..münchen.example", "write HOST or HOST:PORT"),
+        ("kms1 münchen", "write HOST or HOST:PORT"),
+    ],
+)
+def test_an_address_that_may_be_meant_otherwise_is_refused_with_what_to_write(address: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        GatewaySettings.model_validate(upstreams({"address": address}))
+
+
+@pytest.mark.parametrize("address", ["fd00::1:1689", "fd00::1688", "2001:db8:0:0:0:0:1:1688", "[fd00::1:1688]"])
+def test_an_ipv6_address_that_cannot_be_meant_otherwise_is_taken(address: str) -> None:
+    assert GatewaySettings.model_validate(upstreams({"address": address})).upstreams[0].host_port.port == 1688
+
+
 def test_a_deadline_alone_may_be_shorter_than_an_attempt() -> None:
     assert GatewaySettings.model_validate({"deadline": 1}).deadline == 1
 
