@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import open_engine, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.upkeep.verify import TOLD
 from kmstwist.cli.audit.audit import audit
 from kmstwist.cli.main import kmstwist
 from tests.audit.making import DAY, known, new_store, opaque
@@ -108,6 +111,43 @@ def test_verify_names_the_faults_and_fails(store: Engine) -> None:
     result = run(store, "verify")
     assert result.exit_code == 1
     assert "has 1 records and a sum of 5 calls" in result.output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [(TOLD, f"has {TOLD} faults;"), (TOLD + 1, f"has more than {TOLD} faults;")]
+)
+def test_verify_does_not_count_faults_that_it_did_not_look_for(store: Engine, wrong: int, said: str) -> None:
+    insert_batch(store, [opaque(NOW_MS - 2 * DAY), *(known(NOW_MS, f"pc{number}") for number in range(wrong))])
+    with writing(store) as connection:
+        connection.execute(schema.machine_cmids.update().values(calls=5))
+    result = run(store, "verify")
+    assert said in result.output
+    assert result.output.count("machine_cmids: the row of") == TOLD
+    found = json.loads(run(store, "verify", "--json").stdout)
+    assert (len(found["faults"]), found["more"]) == (TOLD, wrong > TOLD)
+
+
+@pytest.mark.parametrize(("number", "end"), [(10, "10.0.0.9: calls"), (11, "10.0.0.8 and others: calls")])
+def test_forget_says_if_it_lists_not_all_addresses(store: Engine, number: int, end: str) -> None:
+    addresses = [f"10.0.0.{at}" for at in range(number)]
+    insert_batch(store, [known(NOW_MS + at, "pc1", each) for at, each in enumerate(addresses)])
+    insert_batch(store, [opaque(NOW_MS, each) for each in addresses])
+    assert end in run(store, "forget", "pc1", "--yes").output
+
+
+def test_what_is_no_file_is_no_store(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words in (["verify"], ["vacuum"], ["forget", "pc1", "--yes"]):
+        result = CliRunner().invoke(audit, [*words, "--store", str(pipe)])
+        assert result.output == f"Error: {pipe} is no file; name the audit store's file, such as audit.sqlite\n"
+
+
+def test_a_store_that_cannot_be_made_is_named_once(tmp_path: Path) -> None:
+    missing = Path("/proc/audit.sqlite")
+    (tmp_path / "names.txt").write_text("x")
+    result = CliRunner().invoke(kmstwist, ["products", "import", str(tmp_path / "names.txt"), "--store", str(missing)])
+    assert result.output.startswith(f"Error: the audit store {missing} cannot be opened: ")
 
 
 def test_forget_asks_first_and_removes_one_machine(store: Engine) -> None:

@@ -36,7 +36,7 @@ def test_a_store_tells_of_itself_in_json(tmp_path: Path) -> None:
         for words in ("audit verify", "products list", "audit salt show")
     ]
     assert found == [
-        {"sound": True, "faults": []},
+        {"sound": True, "faults": [], "more": False},
         [],
         {"file": str(Path(store[2]).with_name("audit.salt")), "fingerprint": None, "store": None},
     ]

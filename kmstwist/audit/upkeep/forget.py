@@ -35,7 +35,7 @@ FORGOTTEN = "forgotten"
 STEP = 1000
 #: Bytes up to which a store is rewritten at once: a second or two of a slow disk.
 REWRITTEN_UP_TO = 256 << 20
-#: The most addresses, or machines, that are listed.
+#: The most addresses, or machines, that are worth listing.
 TOLD = 10
 
 
@@ -45,7 +45,8 @@ class Forgotten:
 
     `wiped` says that the bytes are gone from the unused parts of the store's file too. `addresses` are the machine's
     addresses for which calls without a machine's name are still kept; `machines_there` are the names of machines whose
-    address was asked for, and which are kept: a record with a name belongs to that name.
+    address was asked for, and which are kept: a record with a name belongs to that name. Neither has more than one name
+    above `TOLD`.
     """
 
     records: int
@@ -123,7 +124,7 @@ def _forget(writer: Reader, names: set[str]) -> Forgotten:
 
 
 def _machines(reader: Reader, statement: str, names: set[str]) -> tuple[str, ...]:
-    return tuple(row[0] for row in rows(reader, statement, {"its_names": list(names), "number": TOLD}))
+    return tuple(row[0] for row in rows(reader, statement, {"its_names": list(names), "number": TOLD + 1}))
 
 
 def _forget_records(writer: Reader, known: set[str]) -> tuple[set[str], int]:

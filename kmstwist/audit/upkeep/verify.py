@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Records added up at a time.
 BATCH = 10_000
-# The most faults that are listed; a completely wrong store would fill the screen.
+#: The most faults that are worth listing: a completely wrong store would fill the screen.
 TOLD = 20
 
 # A fact about the store, written by a migration: later records (milliseconds since 1970) are in the sums row by row.
@@ -46,14 +46,16 @@ EXACT_AFTER = "sums exact after"
 
 
 def verify(store: Store) -> list[str]:
-    """The faults of a store, one sentence for each, at most `TOLD` of the sums; an empty list for a sound store.
+    """The faults of a store, one sentence for each; an empty list for a sound store.
+
+    It looks for no more once it has found more than `TOLD` in the pages, or in the sums.
 
     Blocks; writes nothing to the store, only a temporary file.
     """
     with reading(store) as reader:
         if fault := _revision_fault(reader):
             return [fault]
-        return [*_page_faults(reader), *islice(_sum_faults(reader), TOLD)]
+        return [*_page_faults(reader), *islice(_sum_faults(reader), TOLD + 1)]
 
 
 def _revision_fault(reader: Reader) -> str | None:
@@ -68,7 +70,7 @@ def _page_faults(reader: Reader) -> list[str]:
     driver = sqlite_of(reader)
     if driver is None:
         return []
-    found = [str(row[0]) for row in driver.execute("PRAGMA integrity_check(20)")]
+    found = [str(row[0]) for row in driver.execute(f"PRAGMA integrity_check({TOLD + 1})")]
     return [] if found == ["ok"] else [f"SQLite: {fault}" for fault in found]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,17 +105,19 @@ def verify(as_json: bool, store: str) -> None:
 
     They must agree with its records.
     """
+    from kmstwist.audit.upkeep.verify import TOLD
     from kmstwist.audit.upkeep.verify import verify as faults_of
 
     with store_to_read(store) as opened:
         faults = faults_of(opened)
+    more = len(faults) > TOLD
     if as_json:
-        say_json({"sound": not faults, "faults": [str(fault) for fault in faults]})
+        say_json({"sound": not faults, "faults": faults[:TOLD], "more": more})
     else:
-        for fault in faults:
+        for fault in faults[:TOLD]:
             click.echo(fault)
     if faults:
-        many = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        many = "a fault" if len(faults) == 1 else f"more than {TOLD} faults" if more else f"{len(faults)} faults"
         raise click.ClickException(f"the audit store has {many}; restore it from a backup")
     if not as_json:
         click.echo("the audit store is sound")
@@ -132,7 +135,11 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
     """
     from kmstwist.audit.asking.facts import stored_privacy, targets
     from kmstwist.audit.asking.transactions import is_embedded
+    from kmstwist.audit.upkeep.forget import TOLD
     from kmstwist.audit.upkeep.forget import forget as remove
+
+    def listed(names: Sequence[str]) -> str:
+        return ", ".join(names[:TOLD]) + (" and others" if len(names) > TOLD else "")
 
     with store_to_write(store) as opened:
         if not yes:
@@ -141,7 +148,7 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
         privacy = stored_privacy(opened) if embedded else _privacy_of_central(opened, salt_beside(store, salt_file))
         gone = remove(opened, machine, privacy)
         elsewhere = targets(opened) if embedded else []
-    others = f"it is the address of {', '.join(gone.machines_there)}, which can be forgotten by name"
+    others = f"it is the address of {listed(gone.machines_there)}, which can be forgotten by name"
     if gone.nothing and gone.machines_there:
         raise click.ClickException(f"nothing is kept under {machine} itself and nothing was removed; {others}")
     if gone.nothing:
@@ -154,7 +161,7 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
         click.echo(others)
     if gone.addresses:
         click.echo(
-            f"it called from {', '.join(gone.addresses)}: calls from there that name no machine are kept; forget the "
+            f"it called from {listed(gone.addresses)}: calls from there that name no machine are kept; forget the "
             "address too if they are its own"
         )
     if not gone.wiped:

@@ -226,7 +226,9 @@ def _explained(store: str, *errors: type[Exception]) -> Iterator[None]:
     except told as error:
         said = without_password(plain_error(error))
         shown = url_without_password(store)
-        raise click.ClickException(f"the audit store {shown}: {said}{_cure(error)}") from error
+        # Some errors name the store themselves.
+        which = "" if said.startswith(f"the audit store {shown} ") else f"the audit store {shown}: "
+        raise click.ClickException(f"{which}{said}{_cure(error)}") from error
 
 
 def _check_sight(path: Path) -> None:
@@ -245,6 +247,8 @@ def _check_file(store: str, path: Path, *, writes: bool) -> None:
         )
     if path.is_dir():
         raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
+    if not path.is_file():
+        raise click.ClickException(f"{path} is no file; name the audit store's file, such as audit.sqlite")
     if not os.access(path, os.W_OK if writes else os.R_OK, effective_ids=True):
         raise click.ClickException(
             f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
