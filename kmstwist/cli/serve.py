@@ -20,20 +20,20 @@ def serve(ctx: click.Context, options: tuple[str, ...]) -> None:
     without
     --upstream and --discover it is a lab. --help lists all of them.
     """
-    from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
-    from kmstwist.process.options import Options
-
-    read = Options()
-    read.called = "kmstwist serve"
     if "--help" in options or "-h" in options:
+        from kmstwist.process.options import Options
+
+        read = Options()
         read.synopsis = "Usage: kmstwist serve [options]"
         click.echo(str(read).rstrip())
         return
+    from kmstwist.configuration.whereabouts import CALLED_VARIABLE, CONFIG_VARIABLE
+
     file = ctx.find_root().params.get("file")
     if file is not None:
         os.environ[CONFIG_VARIABLE] = str(file)
-    # Mistakes in them are reported in the words of this command, before twistd sees them.
-    read.try_only(options)
+    # Mistakes in the options are reported in the words of this command.
+    os.environ[CALLED_VARIABLE] = "kmstwist serve"
     sys.stdout.flush()
     # It replaces this process: there is one way to start a server, and it is twistd's.
     twistd = _twistd()

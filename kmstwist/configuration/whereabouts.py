@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
 #: Names the configuration file. Empty: there is none.
 CONFIG_VARIABLE = "KMSTWIST_CONFIG"
+#: Names the command that the user typed where twistd has taken its place, for messages.
+CALLED_VARIABLE = "_KMSTWIST_CALLED"
 #: Names the audit's store: a file, or the URL of a central one, which the configuration's `store` cannot be.
 STORE_VARIABLE = "KMSTWIST_AUDIT_STORE"
 DEFAULT = "default"

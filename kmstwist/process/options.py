@@ -22,7 +22,7 @@ from twisted.python import usage
 
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.options import OPTIONS, Option
-from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
+from kmstwist.configuration.whereabouts import CALLED_VARIABLE, CONFIG_VARIABLE
 from kmstwist.problem import Problem
 from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError
@@ -77,11 +77,11 @@ class Options(usage.Options):
         optActions={"state-dir": usage.CompleteDirs(), "run-dir": usage.CompleteDirs(), "config": usage.CompleteFiles()}
     )
     effective: Effective
-    #: The command that the user typed, for messages.
-    called = "twistd kms"
 
     def __init__(self) -> None:
         super().__init__()
+        #: The command that the user typed, for messages; no process that this one starts is called so.
+        self.called = os.environ.pop(CALLED_VARIABLE, "twistd kms")
         self._parsing_only = False
         self._repeated: dict[str, list[str]] = {}
         #: The command line as it was given; a supervisor gives it to its workers.
@@ -112,11 +112,6 @@ class Options(usage.Options):
         """Parse options without making a configuration or a log from them, to show what they would do."""
         self._parsing_only = True
         self.parseOptions(arguments)
-
-    def try_only(self, arguments: Sequence[str]) -> None:
-        """Parse options and make the configuration from them, as a start would; end the process if one is wrong."""
-        self.parse_only(arguments)
-        self._loaded_or_told()
 
     def postOptions(self) -> None:
         """Make the configuration from the file and the options, and let twistd log as it says.
