@@ -20,6 +20,7 @@ from Crypto.Util.Padding import pad, unpad
 
 from kmstwist.kms.messages import MAC_SIZE, REQUEST_BODY_SIZE, MessageError, Request, Response
 from kmstwist.kms.version import VERSION_SIZE, Version
+from kmstwist.lab.errors import NotOurs
 from kmstwist.lab.keys import LabKey
 
 BLOCK_SIZE = 16
@@ -34,10 +35,6 @@ V6_REQUEST_SIZE = V5_REQUEST_SIZE + MAC_SIZE
 _REQUEST_SIZES = {4: (V4_REQUEST_SIZE,), 5: (V5_REQUEST_SIZE,), 6: (V6_REQUEST_SIZE, V5_REQUEST_SIZE)}
 MAX_MESSAGE_SIZE = 1024
 """The most bytes of a message, far more than any version needs; longer ones are refused before any cryptography."""
-
-
-class NotOurs(MessageError):
-    """A well-formed message not protected by this lab's keys: a genuine client's, another lab's, or an altered one."""
 
 
 class _Mode(Protocol):

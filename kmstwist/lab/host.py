@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from kmstwist.kms import filetime
@@ -24,7 +26,7 @@ from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import Version
-from kmstwist.lab.cipher import LabCipher, NotOurs
+from kmstwist.lab.errors import NotOurs
 from kmstwist.lab.host_settings import (
     DEFAULT_ACTIVATION_INTERVAL,
     DEFAULT_RENEWAL_INTERVAL,
@@ -33,6 +35,9 @@ from kmstwist.lab.host_settings import (
 )
 from kmstwist.lab.keys import LabKey
 from kmstwist.reasons import Reason
+
+if TYPE_CHECKING:
+    from kmstwist.lab.cipher import LabCipher
 
 COUNT_PERIOD = 30 * 86_400
 """Seconds for which a client counts after it last asked."""
@@ -157,8 +162,8 @@ class LabHost:
         activation_interval: int = DEFAULT_ACTIVATION_INTERVAL,
         renewal_interval: int = DEFAULT_RENEWAL_INTERVAL,
     ) -> None:
-        self.host_id = key.host_id
-        self._cipher = LabCipher(key, random)
+        self._key = key
+        self._random = random
         self._now = now
         self._covered = {
             activation_id(product.name): product for product in (products() if covered is None else covered)
@@ -172,6 +177,22 @@ class LabHost:
         self.counters = Counters()
         if memory is not None:
             self._recall(memory)
+
+    @cached_property
+    def host_id(self) -> str:
+        """The host's stable name."""
+        return self._key.host_id
+
+    @cached_property
+    def _cipher(self) -> LabCipher:
+        # Imported here: a server listens sooner without it, and a fleet that sends no messages has no use for it.
+        from kmstwist.lab.cipher import LabCipher
+
+        return LabCipher(self._key, self._random)
+
+    def prepare(self) -> None:
+        """Load and key the cipher now, for which the first message would wait otherwise."""
+        _ = self.host_id, self._cipher
 
     @property
     def activation_interval(self) -> int:

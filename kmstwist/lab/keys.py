@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from kmstwist.problem import ProblemError
@@ -43,33 +44,59 @@ def _derive(secret: bytes, size: int, info: bytes) -> bytes:
 class LabKey:
     """A lab's secret of 32 bytes, as the keys it derives: AES-128 keys of 16 bytes and an HMAC key of 32.
 
-    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys; so is `host_key`, which has
-    the five times five characters of a product key and two letters (L, A) that no product key of Microsoft's has.
-    `LabKeyError` for a secret of another size.
+    Each is derived when it is first asked for, and so are the host's names. `LabKeyError` for a secret of another size.
     """
-
-    __slots__ = ("_phone_key", "host_id", "host_key", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_SIZE:
             raise LabKeyError(f"a lab key has {SECRET_SIZE} bytes; this one has {len(secret)}")
+        self._secret = secret
 
-        def derive(info: bytes, size: int) -> bytes:
-            return _derive(secret, size, info)
+    @cached_property
+    def v4_mac(self) -> bytes:
+        """The key of the MAC of version 4."""
+        return self._derived(b"v4 mac", _AES_KEY_SIZE)
 
-        self.v4_mac = derive(b"v4 mac", _AES_KEY_SIZE)
-        self.v5_enc = derive(b"v5 enc", _AES_KEY_SIZE)
-        self.v6_enc = derive(b"v6 enc", _AES_KEY_SIZE)
-        self.v6_mac = derive(b"v6 mac", _HMAC_KEY_SIZE)
-        digits = derive(b"host id", 8).hex().upper()
-        self._phone_key = derive(b"phone", _HMAC_KEY_SIZE)
-        key = HOST_KEY_PREFIX + derive(b"host key", 10).hex().upper()
-        self.host_key = "-".join(key[at : at + 5] for at in range(0, len(key), 5))
-        self.host_id = HOST_ID_PREFIX + "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+    @cached_property
+    def v5_enc(self) -> bytes:
+        """The key that enciphers version 5."""
+        return self._derived(b"v5 enc", _AES_KEY_SIZE)
+
+    @cached_property
+    def v6_enc(self) -> bytes:
+        """The key that enciphers version 6."""
+        return self._derived(b"v6 enc", _AES_KEY_SIZE)
+
+    @cached_property
+    def v6_mac(self) -> bytes:
+        """The key of the MAC of version 6."""
+        return self._derived(b"v6 mac", _HMAC_KEY_SIZE)
+
+    @cached_property
+    def host_id(self) -> str:
+        """The lab host's stable name, at most 48 characters."""
+        digits = self._derived(b"host id", 8).hex().upper()
+        return HOST_ID_PREFIX + "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+    @cached_property
+    def host_key(self) -> str:
+        """What `slmgr /ipk` takes on the lab host: five times five characters, as of a product key.
+
+        Two of them, L and A, are in no product key of Microsoft's.
+        """
+        key = HOST_KEY_PREFIX + self._derived(b"host key", 10).hex().upper()
+        return "-".join(key[at : at + 5] for at in range(0, len(key), 5))
 
     def telephone_digest(self, message: bytes) -> bytes:
         """What the ids of telephone activation are made of: 32 bytes that HKDF-SHA256 derives for a message."""
         return _derive(self._phone_key, _HMAC_KEY_SIZE, message)
+
+    @cached_property
+    def _phone_key(self) -> bytes:
+        return self._derived(b"phone", _HMAC_KEY_SIZE)
+
+    def _derived(self, info: bytes, size: int) -> bytes:
+        return _derive(self._secret, size, info)
 
     def __repr__(self) -> str:
         return f"<LabKey of {self.host_id}>"

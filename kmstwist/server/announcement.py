@@ -86,13 +86,7 @@ class Announcement(MultiService):
         if self._predecessor is not None:
             TOOK_OVER.emit(_log, waited_ms=round(self._predecessor.waited * 1000))
         if lab is not None:
-            LAB.emit(
-                _log,
-                host_id=lab.host.host_id,
-                key=str(lab_key_file(self._config)),
-                clients=lab.remembered,
-                note="rehearsal only: the lab grants no licences",
-            )
+            self._reactor.callWhenRunning(self._say_lab, lab)
             self._hint(self._activate_command)
         else:
             gateway = self._config.gateway
@@ -104,6 +98,16 @@ class Announcement(MultiService):
                 deadline_s=gateway.deadline,
             )
             self._hint(lambda where: f"probe {where}")
+
+    def _say_lab(self, lab: LabService) -> None:
+        """Name the lab's host, whose id takes a moment to derive, in which clients can connect already."""
+        LAB.emit(
+            _log,
+            host_id=lab.host.host_id,
+            key=str(lab_key_file(self._config)),
+            clients=lab.remembered,
+            note="rehearsal only: the lab grants no licences",
+        )
 
     def _hint(self, command: Callable[[HostPort], str]) -> None:
         """Say what to try, once the ports are open; nothing where none of them is one that our commands can ask."""

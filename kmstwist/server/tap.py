@@ -92,6 +92,7 @@ _LOADED_LATER = (
     "kmstwist.discovery.strangers",
     "kmstwist.gateway.hosts_in_dns",
     "kmstwist.gateway.service",
+    "kmstwist.lab.cipher",
     "kmstwist.lab.service",
     "kmstwist.notify.service",
     "kmstwist.notify.targets",

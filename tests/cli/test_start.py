@@ -189,8 +189,11 @@ _UNASKED = {
 }
 
 
-#: What is loaded when the server listens already: by the audit's thread, and a part at a time.
-_LATER = {"sqlalchemy", "kmstwist.audit.schema", "kmstwist.audit.storage", "kmstwist.web.site", "rich", "alembic"}
+#: What is loaded when the server listens already: by the audit's thread, a part at a time, and for the lab's messages.
+_LATER = {
+    *("sqlalchemy", "kmstwist.audit.schema", "kmstwist.audit.storage", "kmstwist.web.site", "rich", "alembic"),
+    *("Crypto", "kmstwist.lab.cipher"),
+}
 
 
 @pytest.mark.parametrize(

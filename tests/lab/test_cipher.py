@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from kmstwist.kms.messages import MessageError, Request, Response
 from kmstwist.kms.version import Version
-from kmstwist.lab.cipher import LabCipher, NotOurs
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.errors import NotOurs
 from kmstwist.lab.keys import LabKey
 
 CIPHER = LabCipher(LabKey(bytes(range(32))), os.urandom)

@@ -126,7 +126,7 @@ async def test_a_lab_keeps_its_count(lab: Server, tmp_path: Path) -> None:
     crowd = Crowd(lab, LabKey.load(lab.key))
     await crowd.come(7)
     with await deferToThread(successor, lab) as second:
-        assert " clients=7 " in next(line for line in second.lines if " info lab " in line)
+        assert " clients=7 " in await deferToThread(second.wait_for, " info lab ")
 
 
 def start(server: Server, *options: str) -> Any:
