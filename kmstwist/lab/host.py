@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -23,10 +23,11 @@ from kmstwist.kms import filetime
 from kmstwist.kms.activation import ActivationAnswer
 from kmstwist.kms.catalogue import Product, products
 from kmstwist.kms.labids import activation_id
-from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
+from kmstwist.kms.messages import MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import Version
 from kmstwist.lab.errors import NotOurs
+from kmstwist.lab.host_memory import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.host_settings import (
     DEFAULT_ACTIVATION_INTERVAL,
     DEFAULT_RENEWAL_INTERVAL,
@@ -53,55 +54,6 @@ _CLOCK = int(Status.SL_E_VL_INVALID_TIMESTAMP)
 _NOT_COVERED = int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_ID_MISMATCH)
 _BAD_DATA = int(Status.E_INVALID_DATA)
 _CLOCK_TICKS = MAX_CLOCK_DIFFERENCE * filetime.TICKS_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class ClientRecord:
-    """A counted client: when it last asked (Unix seconds), its machine's name, its N-Policy."""
-
-    cmid: UUID
-    last_seen: float
-    machine_name: str
-    required_count: int
-
-
-@dataclass(slots=True)
-class Counters:
-    """What `slmgr /dlv` shows of a KMS host: requests in all, those refused, the readable ones by licence status."""
-
-    total: int = 0
-    failed: int = 0
-    by_status: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LicenseStatus, 0))
-
-    def copy(self) -> Counters:
-        """An independent copy."""
-        return replace(self, by_status=dict(self.by_status))
-
-
-@dataclass(frozen=True, slots=True)
-class HostEvent:
-    """A request that was processed (event 12290): when (Unix seconds), with what HRESULT, and the request."""
-
-    at: float
-    hresult: int
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class ApplicationMemory:
-    """The clients of one application, the one that asked longest ago first, and the largest N-Policy asked for."""
-
-    largest_required: int
-    clients: tuple[ClientRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A host's state, or its changes: whole applications, and the counters; `events` are the new ones."""
-
-    applications: dict[UUID, ApplicationMemory] = field(default_factory=dict)
-    counters: Counters = field(default_factory=Counters)
-    events: tuple[HostEvent, ...] = ()
 
 
 class _Application:

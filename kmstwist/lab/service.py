@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.lab.errors import LabFileError
-from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.host_memory import Memory
 from kmstwist.lab.host_settings import HostSettings
 from kmstwist.lab.store import LabStore
 from kmstwist.logevents import LAB_STORE

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.errors import LabFileError
-from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
+from kmstwist.lab.host_memory import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.host_settings import HostSettings, StoredEvent
 from kmstwist.lab.sqlitefile import SqliteFile, insert
 from kmstwist.system.sqlitecodes import Trouble, trouble_of

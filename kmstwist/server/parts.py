@@ -20,6 +20,30 @@ from kmstwist.configuration.model import Config
 from kmstwist.logevents import LEAVING
 from kmstwist.process.control import Command
 
+#: What is loaded where the configuration asks for it, so that a server is soon there that has no use for it.
+LOADED_LATER = (
+    "kmstwist.audit.migrate",
+    "kmstwist.audit.upkeep.served",
+    "kmstwist.discovery.lookup.resolver",
+    "kmstwist.discovery.publishing.publisher",
+    "kmstwist.discovery.publishing.tsig",
+    "kmstwist.discovery.publishing.updater",
+    "kmstwist.discovery.strangers",
+    "kmstwist.gateway.hosts_in_dns",
+    "kmstwist.gateway.service",
+    "kmstwist.lab.cipher",
+    "kmstwist.lab.service",
+    "kmstwist.notify.service",
+    "kmstwist.notify.targets",
+    "kmstwist.process.workers.supervisor",
+    "kmstwist.server.auditing",
+    "kmstwist.server.collecting",
+    "kmstwist.transport.lookups",
+    "kmstwist.web.passwords",
+    "kmstwist.web.service",
+    "kmstwist.web.site",
+)
+
 
 def _takes_nothing(config: Config) -> None:
     """A part that nothing of a changed configuration concerns, or only after a restart."""

@@ -63,7 +63,7 @@ from kmstwist.server.monitoring import (
     with_health,
 )
 from kmstwist.server.notifying import make_notifying, targets_of
-from kmstwist.server.parts import LameDuck, Part, Parts
+from kmstwist.server.parts import LOADED_LATER, LameDuck, Part, Parts
 from kmstwist.server.reload import Reloader
 from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
@@ -80,30 +80,6 @@ if TYPE_CHECKING:
     from kmstwist.lab.service import LabService
 
 __all__ = ["Options", "makeService"]
-
-#: What is loaded where the configuration asks for it, so that a server is soon there that has no use for it.
-_LOADED_LATER = (
-    "kmstwist.audit.migrate",
-    "kmstwist.audit.upkeep.served",
-    "kmstwist.discovery.lookup.resolver",
-    "kmstwist.discovery.publishing.publisher",
-    "kmstwist.discovery.publishing.tsig",
-    "kmstwist.discovery.publishing.updater",
-    "kmstwist.discovery.strangers",
-    "kmstwist.gateway.hosts_in_dns",
-    "kmstwist.gateway.service",
-    "kmstwist.lab.cipher",
-    "kmstwist.lab.service",
-    "kmstwist.notify.service",
-    "kmstwist.notify.targets",
-    "kmstwist.process.workers.supervisor",
-    "kmstwist.server.auditing",
-    "kmstwist.server.collecting",
-    "kmstwist.transport.lookups",
-    "kmstwist.web.passwords",
-    "kmstwist.web.service",
-    "kmstwist.web.site",
-)
 
 
 def makeService(options: Options) -> MultiService:
@@ -132,7 +108,7 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
     """The server or the supervisor. What lies in the folders of the user that it becomes is opened as that user."""
     is_supervisor = config.server.workers > 1 and options.adoption is None
     identity = options.identity
-    load_for(identity, _LOADED_LATER)
+    load_for(identity, LOADED_LATER)
     try:
         for folder in (state_dir(config), run_dir(config)):
             make_folder_for(identity, folder.absolute())

@@ -12,7 +12,8 @@ from kmstwist.kms.catalogue import Product, find
 from kmstwist.kms.messages import Request, Response
 from kmstwist.kms.version import V6, Version
 from kmstwist.lab.client import LabClient, Outcome
-from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.host_memory import Memory
 from kmstwist.lab.keys import LabKey
 
 # 2026-01-05 00:00:00 UTC, a Monday.

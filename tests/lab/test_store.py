@@ -9,7 +9,8 @@ import pytest
 from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product
 from kmstwist.lab import sqlitefile
 from kmstwist.lab.errors import LabFileError
-from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.host_memory import Memory
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.store import LabStore
 from tests.lab.conftest import Clock, changes_of

@@ -278,8 +278,8 @@ def test_as_a_daemon_with_a_pid_file_it_starts_and_stops_cleanly(tmp_path: Path)
     assert ("as-root" in events) == (os.geteuid() == 0)
     assert [event for event in events if event != "as-root"] == [
         "starting",
-        "lab",
         "listening",
+        "lab",
         "stopped",
     ]
 

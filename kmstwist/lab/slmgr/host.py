@@ -15,7 +15,8 @@ from kmstwist.kms.catalogue import OFFICE, WINDOWS
 from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
-from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.host_memory import Memory
 from kmstwist.lab.host_settings import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
 from kmstwist.lab.host_settings import DEFAULT_RENEWAL_INTERVAL as RENEWAL
 from kmstwist.lab.host_settings import MAX_INTERVAL, MIN_INTERVAL, HostSettings
