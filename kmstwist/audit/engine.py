@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from kmstwist.audit.aside.pragmas import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
 from kmstwist.audit.asking.plain_sqlite import lower
 from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.records import first_id_at
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
 from kmstwist.system.sqlitefiles import uri_for_reading
@@ -146,6 +147,7 @@ def _prepare_any_sqlite(connection: Any, _record: object) -> None:
         cursor.execute(each)
     cursor.close()
     connection.create_function("lower", 1, lower, deterministic=True)
+    connection.create_function("first_id_at", 1, first_id_at, deterministic=True)
 
 
 def _keep_few_pages(connection: Any, _record: object) -> None:

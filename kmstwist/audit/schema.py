@@ -11,6 +11,8 @@ together.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -23,6 +25,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -32,9 +36,10 @@ from kmstwist.audit.plain import defaults
 
 
 class caseless(FunctionElement[str]):
-    """A name found in any case by its own index: compare it with the name in lower case.
+    """A name in any case: compare it with the name in lower case.
 
-    SQLite's index knows only A to Z: a name with other letters must be searched with `lower` there.
+    SQLite knows only A to Z: a name with other letters must be searched with `lower` there. Records are found in
+    another way (`asking.found`).
     """
 
     inherit_cache = True
@@ -55,6 +60,8 @@ def _in_lower_case(element: caseless, compiler: SQLCompiler, **options: object) 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
 HOUR_MS = defaults.HOUR_MS
+#: How many records a block of SQLite's indexes has (`asking.found`): a power of two that was measured.
+BLOCK: Final = 4096
 
 metadata = MetaData(
     naming_convention={
@@ -95,16 +102,26 @@ records = Table(
     Column("required_count", BigInteger),
     Column("count", BigInteger),
     Index("ix_records_record_id", "record_id", unique=True),
-    Index("ix_records_client_at", "client", "at"),
     sqlite_autoincrement=True,
 )
-# One machine's calls, the latest first.
-_BY_MACHINE = Index(
-    "ix_records_machine",
-    caseless(records.c.machine),
-    records.c.at,
+# One address's or machine's calls. PostgreSQL finds them in order of time. In SQLite, where each page that a batch
+# changes is written to the disk as a whole, such an index would have a batch's entries on as many pages: there, all
+# entries of a block of records stand together, and it is searched block by block (`asking.found`).
+Index("ix_records_client_at", records.c.client, records.c.at).ddl_if(dialect="postgresql")
+_BY_MACHINE = Index("ix_records_machine", func.lower(records.c.machine), records.c.at).ddl_if(dialect="postgresql")
+Index(
+    "ix_records_block_client",
+    text(f"seq / {BLOCK}"),
+    records.c.client,
+    sqlite_where=records.c.machine.is_(None),
+).ddl_if(dialect="sqlite")
+Index(
+    "ix_records_block_machine",
+    text(f"seq / {BLOCK}"),
+    text("machine COLLATE NOCASE"),
     sqlite_where=records.c.machine.is_not(None),
-)
+    _table=records,
+).ddl_if(dialect="sqlite")
 
 
 def complete_for(dialect: str) -> None:

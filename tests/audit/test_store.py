@@ -46,9 +46,22 @@ def rows(store: Engine, table: str) -> list[dict[str, object]]:
         return [dict(row._mapping) for row in connection.execute(select(schema.metadata.tables[table]))]
 
 
+def differences(engine: Engine) -> list[object]:
+    """What the tables have that those of the code do not, or the other way round."""
+    # Each database has indexes of its own.
+    others = ("client_at", "machine") if engine.dialect.name == "sqlite" else ("block_client", "block_machine")
+
+    def wanted(_object: object, name: str | None, kind: str, reflected: bool, _there: object) -> bool:
+        return reflected or kind != "index" or name not in {f"ix_records_{other}" for other in others}
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": wanted})
+        return list(compare_metadata(context, schema.metadata))
+
+
 def test_a_new_store_has_the_tables_the_code_works_with(store: Engine) -> None:
+    assert differences(store) == []
     with store.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
         assert current_revision(connection) == HEAD
 
 
@@ -60,8 +73,7 @@ def upgraded(engine: Engine) -> None:
     """Bring a store of the first release up to date, and check that what was known is known, and more can come."""
     at_first_release(engine)
     migrate(engine)
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    assert differences(engine) == []
     machines = {str(row["app"]): row for row in rows(engine, "machines")}
     assert {app: row["slot"] for app, row in machines.items()} == {WINDOWS: "", OFFICE: uuid("o21"), "": ""}
     for row in (*machines.values(), *rows(engine, "machine_cmids")):

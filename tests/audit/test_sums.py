@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, create_engine, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.limits import MOST
 from kmstwist.audit.asking.summary_statements import table_of
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.records import Record
@@ -55,11 +56,18 @@ def summed(engine: Engine, each: SummaryTable) -> list[Row]:
 
 
 @pytest.mark.long
-@settings(max_examples=60, deadline=None)
-@given(records_and_facts())
+@settings(max_examples=80, deadline=None)
+@given(records_and_facts(), st.sampled_from([MOST, 0]))
 def test_records_that_get_to_be_known_leave_the_sums_as_if_they_had_always_been(
-    made: Sequence[tuple[Record, Record | None]],
+    made: Sequence[tuple[Record, Record | None]], most: int
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # A machine with more records than that has them read in another way.
+        patch.setattr(stored, "MOST", most)
+        are_as_if_they_had_always_been(made)
+
+
+def are_as_if_they_had_always_been(made: Sequence[tuple[Record, Record | None]]) -> None:
     # Of two records of one millisecond either may count as the last.
     made = list({record.at: (record, facts) for record, facts in made}.values())
     engine, other = create_engine("sqlite://"), create_engine("sqlite://")

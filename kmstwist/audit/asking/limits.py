@@ -10,6 +10,13 @@ from typing import Any, Final
 FOLDED: Final = " folded"
 #: How many events the statements "events alike" and "the same events" ask for.
 ASKED: Final = 50
+#: The conditions by which a machine's records are known: its name, one with letters other than A to Z, its address.
+A_NAME, ANY_NAME, AN_ADDRESS = "of a name", "of any name", "of an address"
+#: Follows one of them, where only those of an hour are wanted.
+IN_THE_HOUR: Final = ", in an hour"
+#: How many of a machine's records SQLite puts in order of time. Where there are more, it reads all machines' records in
+#: that order, and soon meets some of them.
+MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +50,10 @@ def parameter(name: str) -> str:
 def standing_records(condition: str, *, newest_first: bool) -> str:
     """The statement that selects the records that meet a condition of `SummaryTable.standing`, in order of time."""
     return f"records {condition}, {'newest' if newest_first else 'oldest'} first"
+
+
+def places_of(condition: str) -> str | None:
+    """The statement for SQLite that finds where they stand (their `seq`), whatever their hour, up to one more than
+    `MOST`; None where no index leads to them."""
+    whose, _, _ = condition.partition(IN_THE_HOUR)
+    return None if whose == ANY_NAME else f"places of records {whose}"

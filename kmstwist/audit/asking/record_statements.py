@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Executable, FromClause, Select, bindparam, delete, func, or_, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import insert_for
-from kmstwist.audit.asking.limits import standing_records
+from kmstwist.audit.asking.found import from_address, of_machine
+from kmstwist.audit.asking.limits import A_NAME, AN_ADDRESS, ANY_NAME, IN_THE_HOUR, MOST, standing_records
 from kmstwist.audit.rows import COLUMNS
 
 #: Makes a statement in a database's dialect.
@@ -22,6 +23,7 @@ _R, _E, _M = schema.records.c, schema.events.c, schema.machines.c
 #: The values of a record, as `rows.from_values` takes them.
 RECORD: Final = tuple(_R[name] for name in COLUMNS)
 _WITH_SEQ: Final = (_R.seq, *RECORD)
+_ALL: Final = schema.records.alias("every")
 
 
 def several(name: str) -> Any:
@@ -29,32 +31,40 @@ def several(name: str) -> Any:
     return bindparam(name, expanding=True)
 
 
-def named(table: Table, names: str) -> ColumnElement[bool]:
+def named(table: FromClause, names: str) -> ColumnElement[bool]:
     """The rows of a table with the columns of a machine's name that have one of these names, in lower case."""
     # Because of the first half, SQLite reads only the index of names, and not all rows.
     return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(several(names))
 
 
-_IN_THE_HOUR: Final = _R.at.between(bindparam("its_hour"), bindparam("hour_end"))
+_OF_A_NAME: Final = of_machine(bindparam("its_name"), most=MOST + 1)
+_OF_AN_ADDRESS: Final = from_address(bindparam("its_address"), most=MOST + 1)
 #: Which records may belong to one row of a summary table, as its `standing` names them.
 _STANDING: Final[Mapping[str, ColumnElement[bool]]] = {
-    # By the index of names, which folds only A to Z, or by reading all of it.
-    "of a name": _R.machine.is_not(None) & (schema.caseless(_R.machine) == bindparam("its_name")),
-    "of any name": _R.machine.is_not(None) & (func.lower(_R.machine) == bindparam("its_name")),
-    "of an address": (_R.client == bindparam("its_address")) & _R.machine.is_(None),
-    "in an hour": _IN_THE_HOUR,
-    "in an hour, of a client": (_R.client == bindparam("its_client")) & _IN_THE_HOUR,
+    A_NAME: _OF_A_NAME.plain,
+    ANY_NAME: _R.machine.is_not(None) & (func.lower(_R.machine) == bindparam("its_name")),
+    AN_ADDRESS: _OF_AN_ADDRESS.plain,
 }
 
 
 def _standing_records() -> dict[str, Made]:
-    def made(condition: ColumnElement[bool], *, newest_first: bool) -> Made:
-        order = (_R.at.desc(), _R.seq.desc()) if newest_first else (_R.at, _R.seq)
-        return lambda _: select(*RECORD).where(condition).order_by(*order)
+    def made(name: str, when: str, *, newest_first: bool) -> Made:
+        def statement(dialect: str) -> Executable:
+            order, its = (_R.at, _R.seq), [_STANDING[name]]
+            if dialect == "sqlite" and name != ANY_NAME:
+                # They are many: they are met soon where all are read in order, by the index of ids.
+                order = (_R.record_id, _R.seq)
+            if when:
+                ids = (_R.record_id >= bindparam("hour_id"), _R.record_id < bindparam("next_hour_id"))
+                its += ids if dialect == "sqlite" else [_R.at.between(bindparam("its_hour"), bindparam("hour_end"))]
+            return select(*RECORD).where(*its).order_by(*(each.desc() if newest_first else each for each in order))
+
+        return statement
 
     return {
-        standing_records(name, newest_first=newest_first): made(condition, newest_first=newest_first)
-        for name, condition in _STANDING.items()
+        standing_records(name + when, newest_first=newest_first): made(name, when, newest_first=newest_first)
+        for name in _STANDING
+        for when in ("", IN_THE_HOUR)
         for newest_first in (True, False)
     }
 
@@ -115,6 +125,9 @@ RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
     "a record": lambda _: select(*RECORD).where(_R.record_id == bindparam("its_id")),
     "change a record": _changed_record,
     "delete a record": lambda _: delete(schema.records).where(_R.record_id == bindparam("its_id")),
+    f"places of records {A_NAME}": lambda _: select(_R.seq).where(_OF_A_NAME),
+    f"places of records {AN_ADDRESS}": lambda _: select(_R.seq).where(_OF_AN_ADDRESS),
+    "records at places": lambda _: select(*_WITH_SEQ).where(_R.seq.in_(several("seqs"))),
     **_standing_records(),
     # -- retention
     "time of the oldest record": lambda _: select(_R.at).order_by(_R.record_id).limit(1),
@@ -132,13 +145,14 @@ RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
         schema.machine_cmids.c.cmid.in_(several("its_names"))
     ),
     "records with names": lambda _: (
-        select(*_WITH_SEQ).where(named(schema.records, "its_names")).order_by(_R.seq).limit(bindparam("number"))
-    ),
-    "records without a name from addresses": lambda _: (
+        # For them alone, SQLite reads only the index of names, and not all records in their order.
         select(*_WITH_SEQ)
-        .where(_R.client.in_(several("its_names")), _R.machine.is_(None))
+        .where(_R.seq.in_(select(_ALL.c.seq).where(named(_ALL, "its_names"))))
         .order_by(_R.seq)
         .limit(bindparam("number"))
+    ),
+    "records without a name from addresses": lambda _: (
+        select(*_WITH_SEQ).where(from_address(several("its_names"))).order_by(_R.seq).limit(bindparam("number"))
     ),
     "delete records": lambda _: delete(schema.records).where(_R.seq.in_(several("seqs"))),
     "delete events with names or CMIDs": lambda _: delete(schema.events).where(

@@ -372,15 +372,46 @@ UPDATE records SET at=:new_at, gateway=:new_gateway, client=:new_client, peer=:n
 -- delete a record
 DELETE FROM records WHERE records.record_id = :its_id;
 
+-- places of records of a name
+SELECT records.seq
+FROM records
+WHERE records.seq IN (WITH RECURSIVE blocks(block) AS (
+    SELECT max(seq) / 4096 FROM records
+    UNION ALL SELECT block - 1 FROM blocks WHERE block > (SELECT min(seq) / 4096 FROM records)
+) SELECT found.seq FROM blocks CROSS JOIN records AS found WHERE found.seq / 4096 = blocks.block AND found.machine IS NOT NULL AND found.machine COLLATE NOCASE IN (:its_name) LIMIT 1001);
+
+-- places of records of an address
+SELECT records.seq
+FROM records
+WHERE records.seq IN (WITH RECURSIVE blocks(block) AS (
+    SELECT max(seq) / 4096 FROM records
+    UNION ALL SELECT block - 1 FROM blocks WHERE block > (SELECT min(seq) / 4096 FROM records)
+) SELECT found.seq FROM blocks CROSS JOIN records AS found WHERE found.seq / 4096 = blocks.block AND found.machine IS NULL AND found.client IN (:its_address) LIMIT 1001);
+
+-- records at places
+SELECT records.seq, records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+FROM records
+WHERE records.seq IN (__[POSTCOMPILE_seqs]);
+
 -- records of a name, newest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.machine IS NOT NULL AND records.machine COLLATE NOCASE = :its_name ORDER BY records.at DESC, records.seq DESC;
+WHERE records.machine IS NOT NULL AND lower(records.machine) IN (:its_name) ORDER BY records.record_id DESC, records.seq DESC;
 
 -- records of a name, oldest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.machine IS NOT NULL AND records.machine COLLATE NOCASE = :its_name ORDER BY records.at, records.seq;
+WHERE records.machine IS NOT NULL AND lower(records.machine) IN (:its_name) ORDER BY records.record_id, records.seq;
+
+-- records of a name, in an hour, newest first
+SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+FROM records
+WHERE records.machine IS NOT NULL AND lower(records.machine) IN (:its_name) AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.record_id DESC, records.seq DESC;
+
+-- records of a name, in an hour, oldest first
+SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+FROM records
+WHERE records.machine IS NOT NULL AND lower(records.machine) IN (:its_name) AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.record_id, records.seq;
 
 -- records of any name, newest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
@@ -392,35 +423,35 @@ SELECT records.record_id, records.at, records.gateway, records.client, records.p
 FROM records
 WHERE records.machine IS NOT NULL AND lower(records.machine) = :its_name ORDER BY records.at, records.seq;
 
+-- records of any name, in an hour, newest first
+SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+FROM records
+WHERE records.machine IS NOT NULL AND lower(records.machine) = :its_name AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.at DESC, records.seq DESC;
+
+-- records of any name, in an hour, oldest first
+SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+FROM records
+WHERE records.machine IS NOT NULL AND lower(records.machine) = :its_name AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.at, records.seq;
+
 -- records of an address, newest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.client = :its_address AND records.machine IS NULL ORDER BY records.at DESC, records.seq DESC;
+WHERE records.machine IS NULL AND records.client IN (:its_address) ORDER BY records.record_id DESC, records.seq DESC;
 
 -- records of an address, oldest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.client = :its_address AND records.machine IS NULL ORDER BY records.at, records.seq;
+WHERE records.machine IS NULL AND records.client IN (:its_address) ORDER BY records.record_id, records.seq;
 
--- records in an hour, newest first
+-- records of an address, in an hour, newest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.at BETWEEN :its_hour AND :hour_end ORDER BY records.at DESC, records.seq DESC;
+WHERE records.machine IS NULL AND records.client IN (:its_address) AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.record_id DESC, records.seq DESC;
 
--- records in an hour, oldest first
+-- records of an address, in an hour, oldest first
 SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.at BETWEEN :its_hour AND :hour_end ORDER BY records.at, records.seq;
-
--- records in an hour, of a client, newest first
-SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
-FROM records
-WHERE records.client = :its_client AND records.at BETWEEN :its_hour AND :hour_end ORDER BY records.at DESC, records.seq DESC;
-
--- records in an hour, of a client, oldest first
-SELECT records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
-FROM records
-WHERE records.client = :its_client AND records.at BETWEEN :its_hour AND :hour_end ORDER BY records.at, records.seq;
+WHERE records.machine IS NULL AND records.client IN (:its_address) AND records.record_id >= :hour_id AND records.record_id < :next_hour_id ORDER BY records.record_id, records.seq;
 
 -- time of the oldest record
 SELECT records.at
@@ -477,13 +508,18 @@ WHERE machine_cmids.cmid IN (__[POSTCOMPILE_its_names]);
 -- records with names
 SELECT records.seq, records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.machine IS NOT NULL AND lower(records.machine) IN (__[POSTCOMPILE_its_names]) ORDER BY records.seq
+WHERE records.seq IN (SELECT every.seq
+FROM records AS every
+WHERE every.machine IS NOT NULL AND lower(every.machine) IN (__[POSTCOMPILE_its_names])) ORDER BY records.seq
  LIMIT :number OFFSET 0;
 
 -- records without a name from addresses
 SELECT records.seq, records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
 FROM records
-WHERE records.client IN (__[POSTCOMPILE_its_names]) AND records.machine IS NULL ORDER BY records.seq
+WHERE records.seq IN (WITH RECURSIVE blocks(block) AS (
+    SELECT max(seq) / 4096 FROM records
+    UNION ALL SELECT block - 1 FROM blocks WHERE block > (SELECT min(seq) / 4096 FROM records)
+) SELECT found.seq FROM blocks CROSS JOIN records AS found WHERE found.seq / 4096 = blocks.block AND found.machine IS NULL AND found.client IN (__[POSTCOMPILE_its_names]) LIMIT -1) ORDER BY records.seq
  LIMIT :number OFFSET 0;
 
 -- delete records

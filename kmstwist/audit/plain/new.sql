@@ -126,8 +126,8 @@ CREATE TABLE records (
     required_count BIGINT,
     count BIGINT
 );
-CREATE INDEX ix_records_client_at ON records (client, at);
-CREATE INDEX ix_records_machine ON records (machine COLLATE NOCASE, at) WHERE machine IS NOT NULL;
+CREATE INDEX ix_records_block_client ON records (seq / 4096, client) WHERE machine IS NULL;
+CREATE INDEX ix_records_block_machine ON records (seq / 4096, machine COLLATE NOCASE) WHERE machine IS NOT NULL;
 CREATE UNIQUE INDEX ix_records_record_id ON records (record_id);
 CREATE TABLE strangers (
     gateway VARCHAR NOT NULL,
@@ -146,4 +146,4 @@ CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

@@ -21,7 +21,7 @@ from kmstwist.audit.storefile import MAGIC
 
 #: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
 #: with a store that is new or up to date, which is nearly every start, need not load Alembic (a fifth of a second).
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 #: All columns of all tables in SQLite, in one question.
 ALL_COLUMNS: Final = (
     "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"

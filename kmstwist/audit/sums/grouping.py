@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from kmstwist.audit.asking.limits import A_NAME, AN_ADDRESS, ANY_NAME, IN_THE_HOUR
 from kmstwist.audit.plain.defaults import HOUR_MS
-from kmstwist.audit.records import Record
+from kmstwist.audit.records import Record, first_id_at
 
 
 def same_machine(record: Record) -> tuple[str, dict[str, Any]]:
     """The stored records of the machine that `record` is of."""
     if record.machine:
         name = record.machine.lower()
-        return "of a name" if name.isascii() else "of any name", {"its_name": name}
-    return "of an address", {"its_address": record.client}
+        return A_NAME if name.isascii() else ANY_NAME, {"its_name": name}
+    return AN_ADDRESS, {"its_address": record.client}
 
 
-def same_hour(record: Record) -> tuple[str, dict[str, Any]]:
-    """The stored records of the hour that `record` is in."""
+def same_machine_and_hour(record: Record) -> tuple[str, dict[str, Any]]:
+    """The stored records of the machine that `record` is of, and of the hour that it is in."""
+    whose, values = same_machine(record)
     begin = record.at // HOUR_MS * HOUR_MS
-    return "in an hour", {"its_hour": begin, "hour_end": begin + HOUR_MS - 1}
-
-
-def same_client_and_hour(record: Record) -> tuple[str, dict[str, Any]]:
-    """The stored records of the hour that `record` is in that came from its address."""
-    _, hour = same_hour(record)
-    return "in an hour, of a client", {"its_client": record.client, **hour}
+    hour = {"its_hour": begin, "hour_end": begin + HOUR_MS - 1}
+    ids = {"hour_id": first_id_at(begin), "next_hour_id": first_id_at(begin + HOUR_MS)}
+    return whose + IN_THE_HOUR, values | hour | ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kmstwist.audit.sums.grouping import same_hour
 from kmstwist.audit.sums.table import SummaryTable
 
 HOURLY_ACTIVITY = SummaryTable(
@@ -20,7 +19,6 @@ HOURLY_ACTIVITY = SummaryTable(
         "answer_ms": "answer_ms",
         "answer_calls": "has_answer_ms",
     },
-    standing=same_hour,
     names_machines=False,
     # Calls are those of peers that sent a KMS message.
     given=("version",),

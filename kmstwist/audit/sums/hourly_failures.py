@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmstwist.audit.sums.grouping import same_client_and_hour
+from kmstwist.audit.sums.grouping import same_machine_and_hour
 from kmstwist.audit.sums.table import SummaryTable
 
 HOURLY_FAILURES = SummaryTable(
@@ -22,7 +22,7 @@ HOURLY_FAILURES = SummaryTable(
         "last_at": "at",
         "calls": "calls",
     },
-    standing=same_client_and_hour,
+    standing=same_machine_and_hour,
     unless="granted",
     first="first_at",
     last="last_at",

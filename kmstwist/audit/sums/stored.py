@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from kmstwist.audit.asking.limits import standing_records
-from kmstwist.audit.asking.prepared import do, do_for_each, each, errors_of, row, sqlite_of
+from kmstwist.audit.asking.limits import MOST, places_of, standing_records
+from kmstwist.audit.asking.prepared import do, do_for_each, each, errors_of, row, rows, sqlite_of
 from kmstwist.audit.bulk import insertion_of
 from kmstwist.audit.inserting import execute_all, statements_of
 from kmstwist.audit.records import Record
-from kmstwist.audit.rows import from_values
+from kmstwist.audit.rows import COLUMNS, from_values
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.table import Row, SummaryTable
 
@@ -49,13 +50,13 @@ def merge(table: SummaryTable, store: Reader, records: Sequence[Record]) -> None
     In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same order
     and never deadlock.
     """
-    rows = table.by_key(list(map(table.values, table.counting(records))))
+    sums = table.by_key(list(map(table.values, table.counting(records))))
     driver = sqlite_of(store)
     if driver is None:
-        do_for_each(store, f"{table.name}: add", list(map(table.named, rows)))
+        do_for_each(store, f"{table.name}: add", list(map(table.named, sums)))
     else:
         with errors_of(store):
-            execute_all(driver, statements_of([(insertion_of(table), rows)]))
+            execute_all(driver, statements_of([(insertion_of(table), sums)]))
 
 
 def withdraw(table: SummaryTable, store: Reader, record: Record, gone: Row) -> None:
@@ -83,9 +84,13 @@ def _step_back(table: SummaryTable, store: Reader, record: Record, gone: Row, ch
     assert table.last is not None
     searched = {name for name in table.times if gone[name] is not None and gone[name] >= changed[name]}
     was_last = gone[table.last] >= changed[table.last]
+    was_first = table.first is not None and gone[table.first] <= changed[table.first]
+    if not (searched or was_last or was_first):
+        return
+    left = _Left(table, store, record, gone)
     if searched or was_last:
         latest: Row | None = None
-        for other in _left(table, store, record, gone, newest_first=True):
+        for other in left.in_order(newest_first=True):
             latest = latest or other
             for name in [each for each in searched if other[each] is not None]:
                 changed[name] = other[name]
@@ -96,16 +101,43 @@ def _step_back(table: SummaryTable, store: Reader, record: Record, gone: Row, ch
             changed.update(dict.fromkeys(searched))
             if was_last:
                 changed.update({name: latest[name] for name in (table.last, *table.said_last)})
-    if table.first is not None and gone[table.first] <= changed[table.first]:
-        for other in _left(table, store, record, gone, newest_first=False):
+    if was_first:
+        assert table.first is not None
+        for other in left.in_order(newest_first=False):
             changed[table.first] = other[table.first]
             break
 
 
-def _left(table: SummaryTable, store: Reader, record: Record, gone: Row, *, newest_first: bool) -> Iterator[Row]:
-    """The rows of the stored records that belong to the row of `gone`, in order of time."""
-    key, (condition, values) = table.key_of(gone), table.standing(record)
-    for stored in each(store, standing_records(condition, newest_first=newest_first), values):
-        other = table.row(from_values(stored))
-        if other is not None and table.key_of(other) == key:
-            yield other
+class _Left:
+    """The rows of the stored records that belong to the row of `gone`."""
+
+    def __init__(self, table: SummaryTable, store: Reader, record: Record, gone: Row) -> None:
+        assert table.standing is not None, "it has values of its last record"
+        self._table, self._store, self._key = table, store, table.key_of(gone)
+        self._condition, self._values = table.standing(record)
+        self._few = self._these_few()
+
+    def in_order(self, *, newest_first: bool) -> Iterator[Row]:
+        """Them, in order of time."""
+        for stored in self._records(newest_first=newest_first):
+            other = self._table.row(from_values(stored))
+            if other is not None and self._table.key_of(other) == self._key:
+                yield other
+
+    def _records(self, *, newest_first: bool) -> Iterable[Sequence[Any]]:
+        if self._few is None:
+            statement = standing_records(self._condition, newest_first=newest_first)
+            return each(self._store, statement, self._values)
+        return (stored[1:] for stored in sorted(self._few, key=_BY_TIME, reverse=newest_first))
+
+    def _these_few(self) -> Sequence[Sequence[Any]] | None:
+        """All the records of the machine with their `seq`, if they are few and the store is SQLite's."""
+        places = None if sqlite_of(self._store) is None else places_of(self._condition)
+        if places is None:
+            return None
+        found = [seq for (seq,) in rows(self._store, places, self._values)]
+        return None if len(found) > MOST else rows(self._store, "records at places", {"seqs": found})
+
+
+#: Of a record behind its `seq`.
+_BY_TIME: Final = itemgetter(1 + COLUMNS.index("at"), 0)

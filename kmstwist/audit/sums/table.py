@@ -40,13 +40,13 @@ class SummaryTable:
     that must not be None in a record that counts, and `unless` one that must not be true. They are names, so that no
     function of the table's is called for a record.
     `standing` selects the stored records that may belong to the same row as a given one: it names one of the
-    conditions of `asking.record_statements`, with the values of its parameters.
+    conditions of `asking.record_statements`, with the values of its parameters. A table that only adds has none.
     """
 
     name: str
     key: tuple[str, ...]
     of: Mapping[str, str]
-    standing: Callable[[Record], tuple[str, dict[str, Any]]]
+    standing: Callable[[Record], tuple[str, dict[str, Any]]] | None = None
     #: Whether its rows are about machines, or addresses.
     names_machines: bool = True
     given: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.found import from_address, narrowed, of_machine
 from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.records import COUNT_INSUFFICIENT, KINDS, first_id_at, machine_key
 from kmstwist.audit.reports.filters import application_name, product_name
@@ -114,30 +115,44 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
     records, events = schema.records, schema.events
     until_ms = None if until is None else to_ms(until)
 
-    def asked(table: Table, *where: ColumnElement[bool]) -> Select[Any]:
-        times = () if until_ms is None else (table.c.at < until_ms,)
-        return select(table).where(*where, *times).order_by(table.c.at.desc(), table.c.seq.desc()).limit(limit)
+    def asked(table: Table, where: ColumnElement[bool]) -> Select[Any]:
+        time: ColumnElement[Any] = table.c.at
+        before: int | bytes | None = until_ms
+        if table is records and connection.dialect.name == "sqlite":
+            # An id begins with its record's time: SQLite has an index of ids, PostgreSQL one of names and times.
+            time, before = records.c.record_id, None if until_ms is None else first_id_at(until_ms)
+        times = () if before is None else (time < before,)
+        return select(table).where(where, *times).order_by(time.desc(), table.c.seq.desc()).limit(limit)
 
     names = Names.stored(connection)
-    rows = [call_row(row, names) for row in connection.execute(asked(records, is_named(records, machine)))]
-    unnamed = (records.c.client == machine) & records.c.machine.is_(None)
-    rows += [call_row(row, names) for row in connection.execute(asked(records, unnamed))]
-    rows += [_event_row(row, names) for row in connection.execute(asked(events, is_named(events, machine)))]
+    of_records = (_named_records(connection, machine), narrowed(connection, from_address(machine)))
+    rows = [call_row(row, names) for each in of_records for row in connection.execute(asked(records, each))]
+    rows += [_event_row(row, names) for row in connection.execute(asked(events, _is_named(events, machine)))]
     rows.sort(key=lambda row: row.at, reverse=True)
     return rows[:limit]
 
 
-def is_named(table: Table, machine: str) -> ColumnElement[bool]:
-    """The condition that a row names this machine, in any case; `machine` is in lower case."""
-    # SQLite's index of names knows only A to Z. For a name with other letters, all such names are compared.
-    spelled = _spelled(machine) if machine.isascii() else []
+def _named_records(connection: Connection, machine: str) -> ColumnElement[bool]:
+    """The condition that a record names this machine, in any case; `machine` is in lower case."""
+    spelled = _spelled(machine)
+    return narrowed(connection, of_machine(*spelled)) if spelled else _is_named(schema.records, machine)
+
+
+def _is_named(table: Table, machine: str) -> ColumnElement[bool]:
+    """The same for any table, in which SQLite compares all names."""
+    spelled = _spelled(machine)
     same = schema.caseless(table.c.machine).in_(spelled) if spelled else func.lower(table.c.machine) == machine
     named: ColumnElement[bool] = table.c.machine.is_not(None) & same
     return named
 
 
 def _spelled(machine: str) -> list[str]:
-    """The spellings of a name of A to Z apart from case: the kelvin sign is a k, too. Empty if there are too many."""
+    """The spellings of a name of A to Z apart from case: the kelvin sign is a k, too. Empty if there are too many.
+
+    Empty, too, for a name with other letters: without a function of our own SQLite knows only those.
+    """
+    if not machine.isascii():
+        return []
     parts = machine.split("k")
     if len(parts) > 5:
         return []
@@ -155,8 +170,8 @@ def _conditions(connection: Connection, which: Which) -> list[ColumnElement[bool
     if which.until is not None:
         found.append(records.c.record_id < first_id_at(to_ms(which.until)))
     if which.machine:
-        machine = which.machine.lower()
-        found.append(or_(is_named(records, machine), (records.c.client == which.machine) & records.c.machine.is_(None)))
+        named = _named_records(connection, which.machine.lower())
+        found.append(or_(named, narrowed(connection, from_address(which.machine))))
     if which.host:
         found.append(records.c.upstream == which.host)
     if which.product:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, exi
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import pattern, plain_order
+from kmstwist.audit.asking.found import recorded_at
 from kmstwist.audit.products.names import Names
 from kmstwist.audit.records import machine_key
 from kmstwist.audit.reports.filters import NOT_READABLE, application_name, product_name
@@ -185,11 +186,11 @@ def _codes(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, 
     pairs = [(row.address, row.last_seen) for row in rows]
     found: dict[tuple[str, int], str] = {}
     for begin in range(0, len(pairs), _AT_ONCE):
-        # Each pair by the index of addresses and times; SQLite would read all records for a list of pairs. Always as
-        # many, so that the statement is made once.
+        # Each pair by the index that leads to it; SQLite would read all records for a list of pairs. Always as many, so
+        # that the statement is made once.
         some = pairs[begin : begin + _AT_ONCE]
         some += some[-1:] * (_AT_ONCE - len(some))
-        either = or_(*((records.c.client == client) & (records.c.at == at) for client, at in some))
+        either = or_(*((records.c.client == client) & recorded_at(at) for client, at in some))
         for row in connection.execute(select(records).where(either)):
             found[machine_key(row.machine, row.client), row.at] = code_of(row)
     return found
@@ -251,10 +252,10 @@ def _failing() -> ColumnElement[bool]:
 def _ended_with(reason: str) -> ColumnElement[bool]:
     """The condition that the last call ended for this reason, according to its record."""
     table, records = schema.machines, schema.records
-    # Found by the index of addresses and times, for the few machines whose last call failed.
+    # Found by an index, for the few machines whose last call failed.
     record = (
         (records.c.client == table.c.address)
-        & (records.c.at == table.c.last_seen)
+        & recorded_at(table.c.last_seen)
         & (records.c.reason == reason)
         & (func.coalesce(func.lower(records.c.machine), records.c.client) == table.c.machine)
     )
