@@ -248,7 +248,7 @@ class Missing(Answering):
 
     async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
         """Say so."""
-        if request.path.startswith(b"/api/"):
+        if request.path.split(b"/")[1:2] == [b"api"]:
             body = error_json("there is no such endpoint; /api/openapi.json lists them all", {})
             return 404, "application/json", body
         return 404, "text/html", problem_page(self._asker, status, 404, self._sentence)

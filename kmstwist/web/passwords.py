@@ -11,15 +11,18 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
-from twisted.web.guard import BasicCredentialFactory
-from twisted.web.server import Request
+from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from kmstwist.admission.rates import TokenBuckets
@@ -30,6 +33,7 @@ from kmstwist.pacing.fair_queue import Turns
 from kmstwist.problem import ProblemError
 from kmstwist.reactor import InThread
 from kmstwist.system.secrets import is_open_to_others
+from kmstwist.web.responses import Alive, ReadOnly, send_sentence
 
 #: scrypt's cost (RFC 7914): 16 MiB and about 50 ms for each guess.
 _N, _R, _P = 2**14, 8, 1
@@ -211,3 +215,42 @@ class PasswordChecker:
 
         look = partial(self._in_thread, verify, given.decode("utf-8", "replace"), hashed or self._nobody)
         return self._turns.run(client, look).addCallback(checked)
+
+
+@implementer(IRealm)
+class _Realm:
+    """All users see the same site."""
+
+    def __init__(self, root: Resource) -> None:
+        self._root = root
+
+    def requestAvatar(self, avatar: object, mind: object, *interfaces: object) -> tuple[Any, Resource, Any]:
+        """The site's root."""
+        assert IResource in interfaces
+        return IResource, self._root, lambda: None
+
+
+class _Slowed(ReadOnly):
+    """The response for an address that has guessed passwords too often."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """Say so."""
+        request.setHeader("Retry-After", "60")
+        send_sentence(request, 429, "too many logins have failed from this address; wait a minute")
+        return NOT_DONE_YET
+
+
+class Guard(HTTPAuthSessionWrapper):
+    """Asks for a password everywhere except at /livez, which reveals nothing and which supervisors read without one."""
+
+    def __init__(self, root: Resource, checker: PasswordChecker) -> None:
+        super().__init__(Portal(_Realm(root), [checker]), [LoginFactory(b"kmstwist")])
+        self._checker = checker
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
+        """The way into the site."""
+        if path == b"livez":
+            return Alive()
+        return _Slowed() if self._checker.slowed(request) else super().getChildWithDefault(path, request)

@@ -130,3 +130,14 @@ def failed(request: Request, failure: Failure) -> None:
     """Log a defect, and tell the client that there was one."""
     log_defect(request, failure)
     send_sentence(request, 500, "kmstwist could not answer this request; its log says why")
+
+
+class Alive(ReadOnly):
+    """/livez: the process answers. For a supervisor that restarts a process that does not."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """Say so."""
+        send(request, 200, "text/plain", b"ok\n")
+        return NOT_DONE_YET

@@ -40,7 +40,7 @@ _LATER = 2.0
 #: What is loaded one after the other, so that clients are answered in between.
 _PARTS = (
     "twisted.web.server",
-    "prometheus_client.twisted",
+    "kmstwist.web.metrics.served",
     "kmstwist.web.asker",
     "kmstwist.web.passwords",
     "kmstwist.audit.reports.all",

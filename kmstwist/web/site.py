@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from prometheus_client.twisted import MetricsResource
-from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IHalfCloseableProtocol, IReactorTime, ITCPTransport
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.guard import HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
-from zope.interface import implementer
+from zope.interface import alsoProvides
 
 from kmstwist.audit.views.totals import Totals
 from kmstwist.findings import Health
 from kmstwist.logevents import DEFECT
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reactor import installed_reactor
-from kmstwist.web.api.openapi import document
+from kmstwist.web.api.openapi import OpenApi
 from kmstwist.web.asker import Answer, Asker, Store
 from kmstwist.web.live import Live
 from kmstwist.web.metrics.exposition import registry_for
+from kmstwist.web.metrics.served import served
 from kmstwist.web.metrics.totals import LatestTotals
 from kmstwist.web.pages import Api, Missing, Page
-from kmstwist.web.passwords import LoginFactory, PasswordChecker
+from kmstwist.web.passwords import Guard, PasswordChecker
 from kmstwist.web.reports import Reports
-from kmstwist.web.responses import ReadOnly, SafeRequest, failed, send, send_sentence
+from kmstwist.web.responses import Alive, ReadOnly, SafeRequest, failed, send
 from kmstwist.web.spool import Spool
 from kmstwist.web.static import Static
 from kmstwist.web.view import Question, View
@@ -51,17 +50,6 @@ _WARMED: tuple[tuple[str, dict[str, str]], ...] = (
     ("activity", {"by": "network"}),
     *(("overview", {"range": span}) for span in ("week", "90days")),
 )
-
-
-class Alive(ReadOnly):
-    """/livez: the process answers. For a supervisor that restarts a process that does not."""
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """Say so."""
-        send(request, 200, "text/plain", b"ok\n")
-        return NOT_DONE_YET
 
 
 class FromStatus(ReadOnly):
@@ -111,20 +99,9 @@ class Metrics(FromStatus):
 
         def answer(totals: Totals | None) -> None:
             if not gone:
-                MetricsResource(registry_for(status.snapshot, totals)).render(request)
+                served(registry_for(status.snapshot, totals)).render(request)
 
         self._totals.latest().addCallback(answer).addErrback(lambda failure: None if gone else failed(request, failure))
-
-
-class OpenApi(ReadOnly):
-    """/api/openapi.json: what the API offers."""
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """Send the document."""
-        send(request, 200, "application/json", json.dumps(document(), indent=1).encode() + b"\n")
-        return NOT_DONE_YET
 
 
 class Root(ReadOnly):
@@ -153,6 +130,10 @@ class ApiRoot(ReadOnly):
             self.putChild(view.name.encode(), Api(asker, view))
         self.putChild(b"openapi.json", OpenApi())
 
+    def render_GET(self, request: Request) -> int:
+        """/api itself is no endpoint."""
+        return Missing(self._asker).render_GET(request)
+
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The response for an endpoint that does not exist."""
         return Missing(self._asker)
@@ -160,45 +141,6 @@ class ApiRoot(ReadOnly):
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
         """An endpoint has nothing under it."""
         return Missing(self._asker) if request.postpath else super().getChildWithDefault(path, request)
-
-
-@implementer(IRealm)
-class _Realm:
-    """All users see the same site."""
-
-    def __init__(self, root: Resource) -> None:
-        self._root = root
-
-    def requestAvatar(self, avatar: object, mind: object, *interfaces: object) -> tuple[Any, Resource, Any]:
-        """The site's root."""
-        assert IResource in interfaces
-        return IResource, self._root, lambda: None
-
-
-class _Slowed(ReadOnly):
-    """The response for an address that has guessed passwords too often."""
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """Say so."""
-        request.setHeader("Retry-After", "60")
-        send_sentence(request, 429, "too many logins have failed from this address; wait a minute")
-        return NOT_DONE_YET
-
-
-class _Guard(HTTPAuthSessionWrapper):
-    """Asks for a password everywhere except at /livez, which reveals nothing and which supervisors read without one."""
-
-    def __init__(self, root: Resource, checker: PasswordChecker) -> None:
-        super().__init__(Portal(_Realm(root), [checker]), [LoginFactory(b"kmstwist")])
-        self._checker = checker
-
-    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
-        """The way into the site."""
-        if path == b"livez":
-            return Alive()
-        return _Slowed() if self._checker.slowed(request) else super().getChildWithDefault(path, request)
 
 
 class StatusSite(Site):
@@ -224,6 +166,9 @@ class StatusSite(Site):
         self._connections: dict[object, ITCPTransport] = {}
         #: The connections whose last request has been answered.
         self._answers: set[object] = set()
+        #: How many requests of each connection are being answered, and the connections on which no more will come.
+        self._asking: Counter[object] = Counter()
+        self._ending: set[object] = set()
         self._silent: Deadlines[object] = Deadlines(reactor, _REQUEST, self._cut)
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
@@ -276,21 +221,43 @@ class StatusSite(Site):
             self._connections.pop(addr, None)
             self._silent.pop(addr, None)
             self._answers.discard(addr)
+            self._ending.discard(addr)
+            del self._asking[addr]
             lost(*args)
 
         protocol.makeConnection, protocol.connectionLost = make_connection, connection_lost
+        protocol.readConnectionLost, protocol.writeConnectionLost = partial(self._half_closed, addr), lambda: None
+        alsoProvides(protocol, IHalfCloseableProtocol)
         return protocol
+
+    def _half_closed(self, addr: object) -> None:
+        """A client has said all, or has gone: it gets its answers, within the time of a request, and no others."""
+        if addr in self._connections:
+            self._ending.add(addr)
+            self._silent.set(addr)
+            self._end_if_answered(addr)
+
+    def _end_if_answered(self, addr: object) -> None:
+        if addr in self._ending and not self._asking[addr]:
+            transport = self._connections[addr]
+            # A producer that is paused would keep it open.
+            IConsumer(transport).unregisterProducer()
+            transport.loseConnection()
 
     def asked(self, request: Request) -> None:
         """A whole request has arrived: its answer has no deadline; the next request's deadline starts after it."""
         addr = request.getClientAddress()
-        self._silent.pop(addr, None)
+        self._asking[addr] += 1
+        if addr not in self._ending:
+            self._silent.pop(addr, None)
         request.notifyFinish().addCallbacks(lambda _: self._answered(addr), lambda _: None)
 
     def _answered(self, addr: object) -> None:
         if addr in self._connections:
+            self._asking[addr] -= 1
             self._answers.add(addr)
             self._silent.set(addr)
+            self._end_if_answered(addr)
 
     def _cut(self, addr: object) -> None:
         transport = self._connections.get(addr)
@@ -335,5 +302,5 @@ def make_site(
     root.putChild(b"readyz", Ready(watch))
     root.putChild(b"metrics", Metrics(watch, LatestTotals(counted or store, seconds)))
     if users is not None:
-        root = _Guard(root, PasswordChecker(users))
+        root = Guard(root, PasswordChecker(users))
     return StatusSite(root, asker, live, reactor, spool)

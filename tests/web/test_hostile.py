@@ -61,6 +61,13 @@ def test_no_path_leads_anywhere_else(path: str, sites: Sites) -> None:
     assert b"Traceback" not in answer
 
 
+@pytest.mark.parametrize("path", ["/api", "/api/", "/static", "/static/", "/reports/x/y", "/x/"])
+def test_a_path_without_a_page_is_not_found_and_no_defect(path: str, sites: Sites) -> None:
+    answer = get(sites.urls["busy"], path)
+    assert status(answer) == 404
+    assert (b"application/json" in answer) == path.startswith("/api")
+
+
 @pytest.mark.parametrize(
     "method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "\x7f"]
 )
@@ -71,8 +78,23 @@ def test_nothing_can_be_changed(method: str, sites: Sites) -> None:
         assert b"<script" not in answer
 
 
+@pytest.mark.parametrize("path", ["/", "/machines", "/metrics", "/livez", "/static/site.css"])
+def test_a_client_that_has_nothing_more_to_say_is_answered(path: str, sites: Sites) -> None:
+    place = urlsplit(sites.urls["busy"])
+    with socket.create_connection((place.hostname, place.port), timeout=PATIENCE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 5)
+        connection.shutdown(socket.SHUT_WR)
+        said = b""
+        while piece := connection.recv(65536):
+            said += piece
+    assert said.count(b"HTTP/1.1 200 OK\r\n") == 5
+
+
 def test_a_head_has_no_body_and_the_headers_of_the_answer(sites: Sites) -> None:
-    for path in ("/", "/machines", "/api/machines?format=csv", "/reports/clients", "/static/site.css", "/events"):
+    for path in (
+        *("/", "/machines", "/api/machines?format=csv", "/api/openapi.json", "/reports/clients"),
+        *("/static/site.css", "/events", "/metrics", "/livez"),
+    ):
         head, _, body = get(sites.urls["busy"], path, "HEAD").partition(b"\r\n\r\n")
         assert (status(head), body) == (200, b""), path
         assert b"\r\nServer:" not in head, path

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
+from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist import __version__
+from kmstwist.web.responses import ReadOnly, send
 from kmstwist.web.view import View
 from kmstwist.web.views.all import VIEWS
 
@@ -26,6 +29,17 @@ _ERROR = {
         },
     },
 }
+
+
+class OpenApi(ReadOnly):
+    """/api/openapi.json: what the API offers."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """Send the document."""
+        send(request, 200, "application/json", json.dumps(document(), indent=1).encode() + b"\n")
+        return NOT_DONE_YET
 
 
 @cache
