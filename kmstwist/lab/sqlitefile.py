@@ -6,16 +6,18 @@ the time without SQLAlchemy.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.filemodes import keep_to_owner
-from kmstwist.system.sqlitefiles import index_of, log_of
+from kmstwist.system.sqlitefiles import MAKES_IN_MEMORY, index_of, log_of, new_file
+from kmstwist.system.wholefile import write_whole
 
 _LOCK_TIMEOUT_SECONDS = 5
 
@@ -37,6 +39,7 @@ class SqliteFile(ABC):
         self._in_use = Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_if_missing()
             for each in (path, log_of(path), index_of(path)):
                 # Those of an earlier version were readable with the umask's mode.
                 keep_to_owner(each, make=each == path)
@@ -55,6 +58,15 @@ class SqliteFile(ABC):
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    def _make_if_missing(self) -> None:
+        """Make the whole file at once; where that cannot be, `_prepare` makes its tables one by one."""
+        files = (self._path, log_of(self._path), index_of(self._path))
+        if MAKES_IN_MEMORY and not any(map(os.path.lexists, files)):
+            content = new_file((*self._tables, f"PRAGMA user_version = {self._schema_version}"))
+            # Another process may have been faster.
+            with suppress(FileExistsError):
+                write_whole(self._path, content, new=True)
 
     def _prepare(self) -> None:
         with self._reading() as connection:

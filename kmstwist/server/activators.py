@@ -52,7 +52,8 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
         port = min(listening_ports(config), default=config.server.port)
         publishes = bool(config.dns.publish.domains)
         running = HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port, publishes)
-        store.save_running(running)
+        if store.load_running() != running:
+            store.save_running(running)
         store.close()
     except (LabKeyError, LabFileError) as error:
         raise StartupError.of(error) from None

@@ -18,6 +18,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import check, migrate
+from kmstwist.audit.plain import start_check
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
 from kmstwist.audit.plain.settings import AuditSettings
@@ -49,9 +50,9 @@ def dump(path: Path) -> list[str]:
         return list(store.iterdump())
 
 
-def pragma(path: Path, name: str) -> int:
+def pragma(path: Path, name: str) -> object:
     with closing(sqlite3.connect(path)) as store:
-        value: int = store.execute(f"PRAGMA {name}").fetchone()[0]
+        value: object = store.execute(f"PRAGMA {name}").fetchone()[0]
     return value
 
 
@@ -65,14 +66,18 @@ def migrated(path: Path) -> None:
     engine.dispose()
 
 
-def test_a_store_that_a_look_makes_is_one_that_migrate_makes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "in its place"])
+def test_a_store_that_a_look_makes_is_one_that_migrate_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(start_check, "MAKES_IN_MEMORY", in_memory)
     looked_at, migrated = tmp_path / "folder" / "a.sqlite", tmp_path / "b.sqlite"
     assert is_ready(looked_at, make=True)
     engine = open_engine(str(migrated))
     migrate(engine)
     engine.dispose()
     assert dump(looked_at) == dump(migrated)
-    for name in ("auto_vacuum", "journal_mode"):
+    for name in ("auto_vacuum", "journal_mode", "page_size", "encoding", "schema_version", "integrity_check"):
         assert pragma(looked_at, name) == pragma(migrated, name)
     # Each has a different number.
     assert 0 != pragma(looked_at, "user_version") != pragma(migrated, "user_version") != 0
@@ -93,6 +98,28 @@ def test_a_new_store_s_folder_is_its_owner_s_alone(make_store: Callable[[Path], 
         finally:
             os.umask(umask)
         assert folder.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_look_at_a_store_that_is_up_to_date_writes_nothing(tmp_path: Path, make: bool) -> None:
+    path = tmp_path / "a.sqlite"
+    assert is_ready(path, make=True)
+    before = path.read_bytes()
+    assert is_ready(path, make=make)
+    assert path.read_bytes() == before
+
+
+def test_the_log_of_a_store_that_is_gone_does_not_come_into_a_new_one(tmp_path: Path) -> None:
+    path, log = tmp_path / "a.sqlite", tmp_path / "a.sqlite-wal"
+    assert is_ready(path, make=True)
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("UPDATE alembic_version SET version_num = '9999'")
+        store.commit()
+        written = log.read_bytes()
+    path.unlink()
+    log.write_bytes(written)
+    assert is_ready(path, make=True)
+    assert is_ready(path, make=True)
 
 
 def test_a_look_that_makes_nothing_leaves_a_store_without_tables(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,22 @@ from .conftest import DAY, START, ask, machine
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "lab.sqlite"
+
+
+def test_a_file_that_is_made_in_one_piece_is_the_one_that_is_made_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(path: Path) -> tuple[list[str], list[tuple[object]]]:
+        LabStore(path).close()
+        assert path.stat().st_mode & 0o777 == 0o600
+        with closing(sqlite3.connect(path)) as file:
+            asked = ("user_version", "journal_mode", "page_size", "integrity_check")
+            return list(file.iterdump()), [file.execute(f"PRAGMA {name}").fetchone() for name in asked]
+
+    at_once = made(tmp_path / "a.sqlite")
+    monkeypatch.setattr(sqlitefile, "MAKES_IN_MEMORY", False)
+    assert at_once == made(tmp_path / "b.sqlite")
+    assert at_once[1][1:] == [("wal",), (4096,), ("ok",)]
 
 
 def test_a_new_store_remembers_nothing(path: Path) -> None:

@@ -15,9 +15,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, KEPT_SMALL, MAKING, WRITING
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.storefile import MAGIC
+from kmstwist.system.sqlitefiles import MAKES_IN_MEMORY, log_of, new_file
+from kmstwist.system.wholefile import write_whole
 
 #: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
 #: with a store that is new or up to date, which is nearly every start, need not load Alembic (a fifth of a second).
@@ -38,24 +40,34 @@ def is_ready(path: Path, *, make: bool) -> bool:
     be asked.
     """
     try:
-        with locked(path), closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as store:
-            for pragma in (*MAKING, *WRITING, *ANY):
-                store.execute(pragma)
-            # Finds another process's lock now, and not with the first call.
-            store.execute("BEGIN IMMEDIATE")
-            found = by_table(store.execute(ALL_COLUMNS))
-            if found or not make:
-                ready = not found or _is_up_to_date(store, found)
-                store.execute("ROLLBACK")
-                return ready
-            for statement in new_tables():
-                store.execute(statement)
-            store.execute(own_number())
-            store.execute("COMMIT")
-            return True
+        with locked(path) as was_missing:
+            if make and was_missing and MAKES_IN_MEMORY and not log_of(path).exists():
+                write_whole(path, new_file((KEPT_SMALL, *new_tables(), own_number())))
+                return True
+            return _is_ready(path, make=make)
     except (sqlite3.Error, OSError, StoreError):
         # `migrate` will fail in the same way, and say what is wrong and what to do about it.
         return False
+
+
+def _is_ready(path: Path, *, make: bool) -> bool:
+    with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as store:
+        # Of a store that has tables, the first of these would be a change of its own, with all waits for the disk.
+        making = MAKING if make and not by_table(store.execute(ALL_COLUMNS)) else ()
+        for pragma in (*making, *WRITING, *ANY):
+            store.execute(pragma)
+        # Finds another process's lock now, and not with the first call.
+        store.execute("BEGIN IMMEDIATE")
+        found = by_table(store.execute(ALL_COLUMNS))
+        if found or not make:
+            ready = not found or _is_up_to_date(store, found)
+            store.execute("ROLLBACK")
+            return ready
+        for statement in new_tables():
+            store.execute(statement)
+        store.execute(own_number())
+        store.execute("COMMIT")
+        return True
 
 
 def new_tables() -> list[str]:
@@ -90,11 +102,11 @@ def _is_up_to_date(store: sqlite3.Connection, found: dict[str, set[str]]) -> boo
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[bool]:
     """Make the store's file if it is missing, and keep other processes from making or changing its tables meanwhile.
 
-    A missing folder is made, too, for its owner alone. One that exists keeps its mode, which is the administrator's
-    choice. Raises OSError, and StoreError for a file that is something else.
+    Gives whether it was missing. A missing folder is made, too, for its owner alone. One that exists keeps its mode,
+    which is the administrator's choice. Raises OSError, and StoreError for a file that is something else.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock_path = lock_of(path)
@@ -104,8 +116,9 @@ def locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Made here and not by SQLite, whose file would be readable with the umask's mode.
+        was_missing = not os.path.lexists(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        yield
+        yield was_missing
     finally:
         os.close(lock)
 
