@@ -1,4 +1,4 @@
-"""Text made fit to be shown: names that others chose (of machines, of files), URLs with passwords, and clauses."""
+"""Text made fit to be shown: names that others chose (of machines, of files), URLs with passwords, clauses, numbers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ HIDDEN = "***"
 def as_sentence(clause: str) -> str:
     """A clause, which has no full stop, as a sentence with a capital letter and a full stop. "" remains ""."""
     return f"{clause[0].upper()}{clause[1:]}." if clause else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of something, as "1 record" and "2 records"; the noun is one that takes an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def visible(text: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.shown import has_password, url_without_password, without_password
+from kmstwist.shown import counted, has_password, url_without_password, without_password
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,8 @@ def test_a_url_or_file_without_a_password_is_shown_as_it_is(text: str) -> None:
 @given(st.text(st.characters(exclude_categories=["C"], exclude_characters="@"), min_size=8, max_size=20))
 def test_no_password_of_a_url_is_shown_not_even_with_spaces_and_quotes(password: str) -> None:
     assert url_without_password(f"postgresql://user:{password}@h/kms") == "postgresql://user:***@h/kms"
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 records"), (1, "1 record"), (2, "2 records")])
+def test_one_of_something_is_not_many(number: int, text: str) -> None:
+    assert counted(number, "record") == text

@@ -143,7 +143,7 @@ class AuditWriter:
     def _is_done_with(self, record: Record, told: Told) -> bool:
         """Whether the call need not wait for its record in this state of the writer; it was told then."""
         if self._ended or self.waiting >= self._queue:
-            waits = f"{self.waiting} records wait for the store already"
+            waits = f"already {self.waiting} records waiting for the store"
             self._turn_away(told, "the audit has stopped" if self._ended else waits)
             return True
         if self._on_failure is not OnFailure.SERVE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kmstwist.findings import Finding, Health
 from kmstwist.health.case import SUDO, Case, may_look_into
+from kmstwist.shown import counted
 from kmstwist.system.rights import rights_in
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
@@ -69,7 +70,7 @@ def check_central_store(case: Case) -> Iterator[Finding]:
 
     store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
     found = examine(section.forward_to, store, hashes=section.privacy.policy().hashes)
-    waiting = f"; {found.behind} records wait for it" if found.behind else ""
+    waiting = f"; {counted(found.behind, 'record')} waiting for it" if found.behind else ""
     told = _told_of_central_store(case, found, waiting)
     if told is not None:
         yield told

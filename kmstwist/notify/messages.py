@@ -10,7 +10,7 @@ from kmstwist.audit.reports.digest import About, DigestRow
 from kmstwist.audit.reports.model import Report, as_day
 from kmstwist.notify.conditions import ALL_HOSTS, Condition
 from kmstwist.notify.ledger import Changes
-from kmstwist.shown import visible
+from kmstwist.shown import counted, visible
 from kmstwist.telemetry.server_health import HOST
 
 #: How many names of each kind a message lists; it says how many more there are.
@@ -87,7 +87,8 @@ def about_test(name: str) -> Text:
 
 def _told(row: DigestRow) -> str:
     if row.about is About.REFUSED:
-        return f"{row.subject}: {row.calls} calls from {row.clients} clients" + (f" ({row.cure})" if row.cure else "")
+        calls = f"{counted(row.calls or 0, 'call')} from {counted(row.clients or 0, 'client')}"
+        return f"{row.subject}: {calls}" + (f" ({row.cure})" if row.cure else "")
     return f"{row.subject} {row.product} {as_day(row.when)}".replace("  ", " ")
 
 

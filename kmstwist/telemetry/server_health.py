@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kmstwist.findings import Finding, Health
+from kmstwist.shown import counted
 from kmstwist.telemetry.counters import Snapshot
 
 #: What is examined: all KMS hosts together, one of them, our record in a domain, and the other hosts named there.
@@ -41,11 +42,11 @@ def judge(snapshot: Snapshot) -> list[Finding]:
             text = f"DNS names KMS hosts in {domain} that are not configured"
             findings.append(Finding(STRANGERS, Health.DEGRADED, text, detail=", ".join(strangers), subject=domain))
     if snapshot.audit.get("failing"):
-        waiting = f"{snapshot.audit.get('waiting', 0)} records wait"
+        waiting = f"{counted(snapshot.audit.get('waiting', 0), 'record')} waiting"
         findings.append(Finding("audit", Health.DEGRADED, "the audit's store cannot be written", detail=waiting))
     for target, problem in snapshot.central.items():
         if problem:
-            why = f"{problem}; {snapshot.audit.get('behind', 0)} records wait"
+            why = f"{problem}; {counted(snapshot.audit.get('behind', 0), 'record')} waiting"
             what = f"the central store {target} cannot be fed"
             findings.append(Finding("central store", Health.DEGRADED, what, detail=why))
     return sorted(findings, key=lambda finding: -finding.health)

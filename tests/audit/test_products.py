@@ -256,7 +256,7 @@ def test_the_command_imports_and_lists(store: Engine, tmp_path: Path) -> None:
     options = ["--store", str(store.url.database)]
     result = CliRunner().invoke(products, ["import", *options, str(bad), str(path)])
     assert result.exit_code == 1
-    assert f"{path}: 2 new, 0 changed, 0 already known; 1 licences" in result.stdout
+    assert f"{path}: 2 new, 0 changed, 0 already known; 1 licence" in result.stdout
     assert f"{bad}: it has no licence" in result.stderr
     listed = CliRunner().invoke(products, ["list", *options]).stdout
     assert f"{CLIENT}  Windows(R), Enterprise edition (Windows)" in listed

@@ -223,7 +223,7 @@ def test_verify_compares_the_failures_with_the_records(store: Engine) -> None:
     assert verify(store) == []
     with writing(store) as connection:
         connection.execute(schema.hourly_failures.delete().where(schema.hourly_failures.c.machine == "pc1"))
-    assert verify(store) == ["the hour from 2024-06-01 01:00 UTC has 2 records that failed and a sum of 1 failures"]
+    assert verify(store) == ["the hour from 2024-06-01 01:00 UTC has 2 failed records and a sum of 1 failure"]
 
 
 def test_a_store_that_forgot_a_machine_is_still_sound(store: Engine) -> None:
@@ -234,7 +234,7 @@ def test_a_store_that_forgot_a_machine_is_still_sound(store: Engine) -> None:
     assert verify(store) == []
     with writing(store) as connection:
         connection.execute(schema.records.delete().where(schema.records.c.at == START + 3 * HOUR))
-    assert verify(store) == ["the hour from 2024-06-01 03:00 UTC has 0 records and a sum of 1 calls"]
+    assert verify(store) == ["the hour from 2024-06-01 03:00 UTC has 0 records and a sum of 1 call"]
 
 
 def test_forgetting_a_name_tells_the_addresses_whose_other_calls_stay(store: Engine) -> None:

@@ -338,7 +338,7 @@ def test_verify_finds_sums_that_do_not_agree_with_the_records(store: Engine) -> 
     with writing(store) as connection:
         connection.execute(schema.records.delete().where(schema.records.c.at == START + HOUR))
     (fault,) = verify(store)
-    assert "has 0 records and a sum of 1 calls" in fault
+    assert "has 0 records and a sum of 1 call" in fault
 
 
 def test_verify_names_tables_of_another_version(tmp_path: Path) -> None:

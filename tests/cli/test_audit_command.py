@@ -110,7 +110,7 @@ def test_verify_names_the_faults_and_fails(store: Engine) -> None:
         connection.execute(schema.hourly_activity.update().values(calls=5))
     result = run(store, "verify")
     assert result.exit_code == 1
-    assert "has 1 records and a sum of 5 calls" in result.output
+    assert "has 1 record and a sum of 5 calls" in result.output
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_store_that_cannot_be_made_is_named_once(tmp_path: Path) -> None:
 def test_forget_asks_first_and_removes_one_machine(store: Engine) -> None:
     insert_batch(store, [known(NOW_MS, "pc1"), known(NOW_MS, "pc2")])
     assert run(store, "forget", "pc1").exit_code == 1
-    assert "removed 1 records" in run(store, "forget", "pc1", "--yes").output
+    assert "removed 1 record," in run(store, "forget", "pc1", "--yes").output
     again = run(store, "forget", "pc1", "--yes")
     assert again.exit_code == 1
     assert "the audit knows nothing of pc1" in again.output
@@ -175,7 +175,7 @@ def test_forget_finds_a_machine_that_was_stored_hashed(store: Engine, tmp_path: 
     policy, salt = PrivacyPolicy(machine=Keep.HASH), tmp_path / "audit.salt"
     write_policy(store, policy, salt)
     insert_batch(store, [Privacy(policy, load_salt(salt)).apply(known(NOW_MS, "pc1"))])
-    assert "removed 1 records" in run(store, "forget", "PC1", "--yes").output
+    assert "removed 1 record," in run(store, "forget", "PC1", "--yes").output
 
 
 def test_forget_says_so_when_the_salt_is_missing(store: Engine, tmp_path: Path) -> None:

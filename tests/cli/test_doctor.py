@@ -220,11 +220,11 @@ def told_by_server(central: dict[str, str], connected: int, **changes: Any) -> R
 @pytest.mark.parametrize(
     ("central", "connected", "seen", "verdict", "words"),
     [
-        ({CENTRAL: "no room"}, 0, "", "WARNING", "no room; 7 records wait (it can be reached from here"),
-        ({CENTRAL: "no room"}, 0, "gone", "WARNING", "no room; 7 records wait"),
+        ({CENTRAL: "no room"}, 0, "", "WARNING", "no room; 7 records waiting (it can be reached from here"),
+        ({CENTRAL: "no room"}, 0, "gone", "WARNING", "no room; 7 records waiting"),
         ({CENTRAL: ""}, 1, "", "OK", "the server feeds"),
         ({CENTRAL: ""}, 1, "no password", "OK", "this command cannot, which has another environment: no password"),
-        ({CENTRAL: ""}, 0, "gone", "WARNING", "cannot be fed: gone; 3 records wait"),
+        ({CENTRAL: ""}, 0, "gone", "WARNING", "cannot be fed: gone; 3 records waiting"),
         ({}, 0, "", "WARNING", "the running server does not feed"),
         (None, 0, "", "OK", "can be reached"),
     ],

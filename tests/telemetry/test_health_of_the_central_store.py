@@ -17,7 +17,7 @@ def test_a_central_store_that_cannot_be_fed_is_degraded_and_says_why() -> None:
     (finding,) = judge(snapshot("password authentication failed"))
     assert finding.health is Health.DEGRADED
     assert "db.example.com" in finding.text
-    assert "password authentication failed; 7 records wait" in finding.text
+    assert "password authentication failed; 7 records waiting" in finding.text
     assert overall(judge(snapshot(""))) is Health.HEALTHY
 
 

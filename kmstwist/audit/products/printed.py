@@ -15,6 +15,7 @@ from uuid import UUID
 
 from kmstwist.audit.products.product_name import ProductName
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, UnknownProduct, find
+from kmstwist.shown import counted
 
 #: The most bytes of such a text that are read; `slmgr /dlv all` prints about 300 KB.
 MOST = 16 << 20
@@ -50,7 +51,11 @@ def read_printed(text: str) -> Printed:
         else:
             others += 1
     if not found:
-        had = f"{others} licences and none of them activates by KMS" if others else "no licence with its activation id"
+        had = (
+            f"{counted(others, 'licence')} and none that activates by KMS"
+            if others
+            else "no licence with its activation id"
+        )
         raise NoProducts(
             f"it has {had}; run on a KMS client: cscript //nologo slmgr.vbs /dlv all > products.txt (for Office: "
             "cscript //nologo ospp.vbs /dstatusall > products.txt)"

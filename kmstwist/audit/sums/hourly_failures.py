@@ -26,5 +26,5 @@ HOURLY_FAILURES = SummaryTable(
     unless="granted",
     first="first_at",
     last="last_at",
-    counted=("records that failed", "failures"),
+    counted=("failed record", "failure"),
 )

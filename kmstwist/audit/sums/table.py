@@ -56,8 +56,8 @@ class SummaryTable:
     last: str | None = None
     times: tuple[str, ...] = ()
     seldom: tuple[str, ...] = ()
-    #: What an hourly table counts, for messages: the records, and their sum.
-    counted: tuple[str, str] = ("records", "calls")
+    #: What an hourly table counts, for messages: a record, and one of its sum.
+    counted: tuple[str, str] = ("record", "call")
 
     @cached_property
     def said_last(self) -> tuple[str, ...]:

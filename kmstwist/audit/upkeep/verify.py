@@ -31,6 +31,7 @@ from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.stored import merge
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.forget import forgotten_calls
+from kmstwist.shown import counted
 
 if TYPE_CHECKING:
     from kmstwist.audit.asking.questions import Reader
@@ -130,12 +131,13 @@ def _wrong_hours(each: SummaryTable, stored: Reader, anew: Reader, known: _Known
     if not each.names_machines:
         # What was forgotten of an hour about nobody is still in its sum.
         right.update({hour: calls for hour, calls in known.forgotten.items() if hour >= first})
-    records, calls = each.counted
-    return {
-        hour: f"the hour from {_hour(hour)} has {right[hour]} {records} and a sum of {there[hour]} {calls}"
-        for hour in sorted(there.keys() | right.keys())
-        if there[hour] != right[hour]
-    }
+    record, call = each.counted
+
+    def told(hour: int) -> str:
+        records, calls = counted(right[hour], record), counted(there[hour], call)
+        return f"the hour from {_hour(hour)} has {records} and a sum of {calls}"
+
+    return {hour: told(hour) for hour in sorted(there.keys() | right.keys()) if there[hour] != right[hour]}
 
 
 def _calls(reader: Reader, each: SummaryTable, first: int) -> Counter[int]:
@@ -149,8 +151,8 @@ def _wrong_rows(each: SummaryTable, stored: Reader, anew: Reader, known: _Known)
             if wrong := _wrong_in(each, row, right, stored, known):
                 yield f"{each.name}: the row of {_shown(each, row)} {wrong}"
         elif right is not None and _tells(each, right, known):
-            calls = right["calls"]
-            yield f"{each.name}: there is no row of {_shown(each, right)}, and {calls} calls are on record"
+            calls = counted(right["calls"], "call")
+            yield f"{each.name}: there is no row of {_shown(each, right)}, and its records have {calls}"
 
 
 def _pairs(each: SummaryTable, stored: Reader, anew: Reader) -> Iterator[tuple[Row | None, Row | None]]:

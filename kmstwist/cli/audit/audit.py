@@ -16,6 +16,7 @@ from kmstwist.cli.audit.store import file_to_copy, progress_bar, store_option, s
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
+from kmstwist.shown import counted
 from kmstwist.system.rights import rights_for_named
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
             now = int(datetime.now(UTC).timestamp() * 1000)
             for rows in prune(opened, Limits(days, max_size, FLOOR), now, outcome=outcome):
                 deleted += rows
-                progress.update(task, description=f"vacuuming, {deleted} rows deleted")
+                progress.update(task, description=f"vacuuming, {counted(deleted, 'row')} deleted")
         if full:
             rewrite(opened)
-    click.echo(f"{deleted} rows deleted")
+    click.echo(f"{counted(deleted, 'row')} deleted")
     if outcome.over:
         click.echo(f"the store still has {outcome.size} bytes; the newest {FLOOR} records and their sums are kept")
 
@@ -154,8 +155,8 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
     if gone.nothing:
         raise click.ClickException(f"the audit knows nothing of {machine}; nothing was removed")
     click.echo(
-        f"removed {gone.records} records, {gone.events} events, {gone.machines} rows of machines, "
-        f"{gone.failures} of failures"
+        f"removed {counted(gone.records, 'record')}, {counted(gone.events, 'event')}, "
+        f"{counted(gone.machines, 'row')} of machines, {gone.failures} of failures"
     )
     if gone.machines_there:
         click.echo(others)

@@ -9,6 +9,7 @@ import click
 from kmstwist.cli.audit.store import read_from, store_option, store_to_write
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
+from kmstwist.shown import counted
 
 
 @click.group(cls=LazyGroup)
@@ -51,8 +52,8 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
             new, changed = add_imported(opened, printed.names)
             known = len(printed.names) - new - changed
             say(
-                f"{path}: {new} new, {changed} changed, {known} already known; {printed.others} licences that do not "
-                "activate by KMS left out"
+                f"{path}: {new} new, {changed} changed, {known} already known; {counted(printed.others, 'licence')} "
+                "for other ways to activate left out"
             )
     if unread:
         raise click.ClickException(f"{unread} of {len(files)} files had no names")
