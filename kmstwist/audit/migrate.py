@@ -39,6 +39,9 @@ def migrate(engine: Engine) -> None:
                 _make(connection)
             else:
                 _upgrade(connection)
+                if fault := _unfinished(connection, HEAD):
+                    # Not committed: the store stays as it was.
+                    raise StoreError(f"the audit store {_name(engine)} {fault}")
             connection.commit()
             if is_sqlite(engine) and not connection.exec_driver_sql("PRAGMA user_version").scalar_one():
                 connection.exec_driver_sql(own_number())
@@ -68,8 +71,12 @@ def _unfinished(connection: Connection, revision: str | None) -> str | None:
     """What is wrong with tables that an unreleased version made; None for all others."""
     cure = "a version under development made it; move it away, and a new one is made, or restore a backup"
     found = _columns(connection)
+    if revision is None and not found.keys() & schema.metadata.tables.keys():
+        # A database in PostgreSQL may have others' tables; a file is somebody's alone.
+        others = found and connection.dialect.name == "sqlite"
+        return "is another program's database; name another file, or move this one away" if others else None
     if revision is None:
-        return f"has tables and no revision: {cure}" if found.keys() & schema.metadata.tables.keys() else None
+        return f"has tables and no revision: {cure}"
     if revision != HEAD:
         return None
     for table in schema.metadata.sorted_tables:
@@ -124,7 +131,7 @@ def _upgrade(connection: Connection) -> None:
 @contextmanager
 def _checked(engine: Engine) -> Iterator[Connection]:
     """A locked connection to a store that this version can upgrade. Raises StoreError for any other store."""
-    name = sqlite_path(engine) if is_sqlite(engine) else engine.url.render_as_string()
+    name = _name(engine)
     try:
         with _locked(engine) as connection:
             revision = current_revision(connection)
@@ -142,6 +149,10 @@ def _checked(engine: Engine) -> Iterator[Connection]:
         kind = StoreUnavailable if may_pass(error) or _was_one(engine, error) else StoreError
         cure = f"{trouble}: {_SPOILT}" if trouble in (Trouble.DAMAGED, Trouble.NO_STORE) else str(trouble)
         raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}", cure) from error
+
+
+def _name(engine: Engine) -> str:
+    return str(sqlite_path(engine)) if is_sqlite(engine) else engine.url.render_as_string()
 
 
 def _was_one(engine: Engine, error: DBAPIError | OSError) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kmstwist.configuration.derived import first_port
+from kmstwist.configuration.whereabouts import DEFAULT_CONFIG
 from kmstwist.findings import Finding, Health
 from kmstwist.health.case import SUDO, Case, may_look_into
 from kmstwist.health.libraries import check_libraries
@@ -40,9 +42,11 @@ def check_server(case: Case) -> Iterator[Finding]:
         yield Finding("server", Health.DEGRADED, f"cannot tell whether a server is running: {running.why}", SUDO)
         return
     if case.server is None:
-        cure = "start one: systemctl start kmstwist, or make run"
+        cure = f"start one: {_start(case.file)}"
+        if running.hung:
+            cure = "wait if it is busy; if it stays so, restart it: systemctl restart kmstwist"
         port = first_port(case.config)
-        if port and holder_of(port).others:
+        if not running.hung and port and holder_of(port).others:
             cure = "if you mean the server that uses the port, run kmstwist doctor with sudo"
         yield Finding("server", Health.DEGRADED, running.why, cure)
         return
@@ -67,6 +71,13 @@ def check_server(case: Case) -> Iterator[Finding]:
             f"a {mode} is running, but the configuration is for a {configured}",
             "restart it, or name the configuration that it uses: kmstwist doctor --config FILE",
         )
+
+
+def _start(file: Path | None) -> str:
+    """The command that starts a server with this configuration."""
+    if file is None or file == DEFAULT_CONFIG:
+        return "systemctl start kmstwist, or make run"
+    return f"kmstwist -c {shlex.quote(str(file))} serve"
 
 
 def check_told(case: Case) -> Iterator[Finding]:
@@ -147,6 +158,10 @@ def check_files(case: Case) -> Iterator[Finding]:
     try:
         state = folder.stat()
     except FileNotFoundError:
+        if folder.is_symlink():
+            what = f"{folder} is a link to {folder.readlink()}, which does not exist"
+            yield Finding("files", Health.DOWN, what, "make that folder, or the link anew")
+            return
         yield Finding(
             "files",
             Health.DEGRADED,
@@ -160,6 +175,10 @@ def check_files(case: Case) -> Iterator[Finding]:
     owner = name_of(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
         yield Finding("files", Health.DOWN, f"{folder} is not a folder", "choose another with state_dir")
+    elif state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
+        what = f"every user may write to {folder}, so root does not look into it"
+        yield Finding("files", Health.DOWN, what, f"chmod 700 {folder}")
+        return
     elif state.st_mode & 0o077:
         yield Finding(
             "files",
@@ -191,6 +210,9 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
             key = LabKey.load(path)
     except LabKeyError as error:
         yield Finding("lab key", Health.DOWN, error.problem.what, error.problem.cure)
+    except OSError as error:
+        what = f"{path} cannot be read: {error.strerror}"
+        yield Finding("lab key", Health.DOWN, what, "mend its folder, which has a finding of its own")
     else:
         yield Finding("lab key", Health.HEALTHY, f"the lab is {key.host_id}; it grants no licences")
 

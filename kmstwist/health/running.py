@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from kmstwist.findings import Finding, from_json
-from kmstwist.process.control_client import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
+from kmstwist.process.control_client import (
+    CommandError,
+    NoAnswer,
+    NotAllowed,
+    ask,
+    connect,
+    control_sockets,
+    socket_path,
+)
 from kmstwist.system.portholder import Holder, holder_of
 
 _PATIENCE = 5.0
@@ -23,12 +31,14 @@ class Running:
     """What is known of the server that runs.
 
     `status` is its own, None where none was given; `why` says in a sentence why not. `hidden` is whether that is only
-    because this user may not ask. `elsewhere` is the folder of a server that is not where it was looked for.
+    because this user may not ask, and `hung` whether one listens and does not answer. `elsewhere` is the folder of a
+    server that is not where it was looked for.
     """
 
     status: dict[str, Any] | None = None
     why: str = ""
     hidden: bool = False
+    hung: bool = False
     elsewhere: Path | None = None
 
     @property
@@ -60,7 +70,7 @@ def _ask(path: Path) -> Running:
     try:
         return Running(ask(path, {"command": "status"}, _PATIENCE))
     except CommandError as error:
-        return Running(why=str(error), hidden=isinstance(error, NotAllowed))
+        return Running(why=str(error), hidden=isinstance(error, NotAllowed), hung=isinstance(error, NoAnswer))
 
 
 def _server_at(path: Path) -> int | None:

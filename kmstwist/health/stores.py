@@ -21,11 +21,13 @@ _CENTRAL_CURE = "docs/central-store.md has the roles, the password's place and t
 
 def check_audit(case: Case) -> Iterator[Finding]:
     """The audit's store: whether it opens, and whether it is as new as this program."""
+    from sqlalchemy import inspect
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import open_reader, reading
     from kmstwist.audit.migrate import current_revision
     from kmstwist.audit.plain.faults import plain_error
+    from kmstwist.audit.plain.revision import is_known
     from kmstwist.audit.plain.start_check import HEAD
 
     section = case.config.audit
@@ -41,12 +43,19 @@ def check_audit(case: Case) -> Iterator[Finding]:
             "audit", Health.HEALTHY, f"there is no store {store} yet; kmstwist creates it when it first starts"
         )
         return
+    if not store.is_file():
+        # Not to be opened: nobody may ever write into a pipe.
+        what = "a folder" if store.is_dir() else "no file"
+        cure = "move it away, or name another store in [audit]"
+        yield Finding("audit", Health.DOWN, f"in the place of the store {store} is {what}", cure)
+        return
     try:
         # For reading only: a server that makes its store at this very moment must not meet another writer.
         with rights_in(store.absolute().parent):
             engine = open_reader(store)
             with reading(engine) as connection:
                 revision = current_revision(connection)
+                empty = not inspect(connection).get_table_names()
             engine.dispose()
     except (SQLAlchemyError, OSError) as error:
         cure = str(trouble_of(error)) or "check its owner and mode"
@@ -54,11 +63,20 @@ def check_audit(case: Case) -> Iterator[Finding]:
             cure += "; kmstwist audit verify checks all of it"
         yield Finding("audit", Health.DOWN, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return
-    if revision != HEAD:
-        cure = "the next start of kmstwist upgrades it; back it up first: kmstwist audit backup"
-        yield Finding("audit", Health.DEGRADED, f"the store {store} is of another version ({revision})", cure)
-    else:
+    if revision == HEAD:
         yield Finding("audit", Health.HEALTHY, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
+    elif empty:
+        # As it is for a moment while a server makes it.
+        yield Finding("audit", Health.HEALTHY, f"the store {store} is empty; kmstwist fills it when it starts")
+    elif revision is None:
+        what = f"{store} is a database without the audit's tables, so the server does not use it"
+        yield Finding("audit", Health.DOWN, what, "name another store in [audit], or move this one away")
+    elif is_known(revision):
+        cure = "the next start of kmstwist upgrades it; back it up first: kmstwist audit backup"
+        yield Finding("audit", Health.DEGRADED, f"the store {store} is of an earlier version ({revision})", cure)
+    else:
+        what = f"the store {store} is of another version ({revision}), so the server does not start"
+        yield Finding("audit", Health.DOWN, what, "install that version or a later one")
 
 
 def check_central_store(case: Case) -> Iterator[Finding]:

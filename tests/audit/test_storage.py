@@ -416,6 +416,23 @@ def a_table_less(engine: Engine) -> None:
         connection.exec_driver_sql("DROP TABLE strangers")
 
 
+def an_older_one_with_a_table_less(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0004'")
+        for name in ("client", "machine"):
+            connection.exec_driver_sql(f"DROP INDEX ix_records_block_{name}")
+        connection.exec_driver_sql("CREATE INDEX ix_records_client_at ON records (client, at)")
+        connection.exec_driver_sql("CREATE INDEX ix_records_machine ON records (machine, at)")
+        connection.exec_driver_sql("DROP TABLE strangers")
+
+
+def another_programs(engine: Engine) -> None:
+    with writing(engine) as connection:
+        for table in (*schema.metadata.tables, "alembic_version"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("CREATE TABLE letters (text VARCHAR)")
+
+
 def a_later_revision(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -427,6 +444,8 @@ def a_later_revision(engine: Engine) -> None:
         (tables_without_a_revision, "has tables and no revision: a version under development made it"),
         (a_column_less, "its table machines has no gateway: a version under development made it; move it away"),
         (a_table_less, "has no table strangers: a version under development made it; move it away"),
+        (an_older_one_with_a_table_less, "has no table strangers: a version under development made it; move it away"),
+        (another_programs, "is another program's database; name another file, or move this one away"),
         (a_later_revision, "made by another version of kmstwist"),
     ],
 )
@@ -434,9 +453,13 @@ def test_a_store_of_another_version_is_refused_with_a_sentence_whatever_the_poli
     store: Engine, change: Callable[[Engine], None], said: str
 ) -> None:
     change(store)
+    with reading(store) as connection:
+        before = connection.exec_driver_sql("SELECT sql FROM sqlite_master").all()
     with pytest.raises(StoreError, match=said) as caught:
         migrate(store)
     assert not isinstance(caught.value, StoreUnavailable)
+    with reading(store) as connection:
+        assert connection.exec_driver_sql("SELECT sql FROM sqlite_master").all() == before
 
 
 def test_a_file_that_never_was_a_store_is_refused_whatever_the_policy(tmp_path: Path) -> None:
@@ -447,3 +470,10 @@ def test_a_file_that_never_was_a_store_is_refused_whatever_the_policy(tmp_path: 
             service(path).startService()
         assert not isinstance(caught.value, StoreUnavailable)
     assert path.read_text() == "a letter to somebody"
+
+
+def test_a_pipe_in_the_stores_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="is not a database; name another file"):
+        service(path).startService()

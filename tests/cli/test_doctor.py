@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,49 @@ def test_a_configuration_everybody_may_write_is_bad(tmp_path: Path) -> None:
     assert found[0].cure == f"chmod 640 {file}"
 
 
+@pytest.mark.parametrize(
+    ("file", "running", "cure"),
+    [
+        (None, Running(why="nobody"), "start one: systemctl start kmstwist, or make run"),
+        (
+            Path("/etc/kmstwist/kmstwist.toml"),
+            Running(why="nobody"),
+            "start one: systemctl start kmstwist, or make run",
+        ),
+        (Path("/srv/a b.toml"), Running(why="nobody"), "start one: kmstwist -c '/srv/a b.toml' serve"),
+        (None, Running(why="no answer", hung=True), "wait if it is busy; if it stays so, restart it"),
+    ],
+)
+def test_the_cure_for_no_server_is_the_one_of_this_configuration(
+    tmp_path: Path, file: Path | None, running: Running, cure: str
+) -> None:
+    config = Config.model_validate({"server": {"port": free_port()}})
+    (found,) = checks.check_server(Case(config, file, tmp_path, running))
+    assert found.cure.startswith(cure)
+
+
+@needs_root
+def test_a_state_folder_that_everybody_may_write_is_a_finding(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "lab.key").write_bytes(bytes(32))
+    folder.chmod(0o777)
+    status, found = diagnose("--state-dir", str(folder), "--port", str(free_port()))
+    assert status == 2
+    assert found["files"]["health"] == "down"
+    assert found["files"]["cure"] == f"chmod 700 {folder}"
+    assert "server" in found
+
+
+@needs_root
+def test_a_state_folder_that_is_a_link_to_nowhere_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "state").symlink_to(tmp_path / "gone")
+    status, found = diagnose("--state-dir", f"{tmp_path}/state", "--port", str(free_port()))
+    assert status == 2
+    assert found["files"]["finding"] == f"{tmp_path}/state is a link to {tmp_path}/gone, which does not exist"
+    assert found["files"]["cure"] == "make that folder, or the link anew"
+
+
 def test_a_key_open_to_others_is_bad(tmp_path: Path) -> None:
     (tmp_path / "lab.key").write_bytes(bytes(32))
     (tmp_path / "lab.key").chmod(0o644)
@@ -199,9 +245,53 @@ def test_a_store_that_is_just_being_made_is_looked_at_and_not_written_to(tmp_pat
     store = tmp_path / "lab-audit.sqlite"
     store.touch()
     (found,) = stores.check_audit(case(tmp_path))
-    assert found.health is Health.DEGRADED
+    assert found.health is Health.HEALTHY
     assert store.read_bytes() == b""
     assert list(tmp_path.iterdir()) == [store]
+
+
+def _folder(store: Path) -> None:
+    store.mkdir()
+
+
+def _pipe(store: Path) -> None:
+    os.mkfifo(store)
+
+
+def _another_programs(store: Path) -> None:
+    with closing(sqlite3.connect(store)) as database:
+        database.execute("CREATE TABLE letters (text)")
+
+
+def _of_revision(revision: str) -> Callable[[Path], None]:
+    def make(store: Path) -> None:
+        engine = open_engine(str(store))
+        migrate(engine)
+        engine.dispose()
+        with closing(sqlite3.connect(store)) as database:
+            database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+            database.commit()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "health", "cure"),
+    [
+        (_folder, Health.DOWN, "move it away, or name another store in [audit]"),
+        (_pipe, Health.DOWN, "move it away, or name another store in [audit]"),
+        (_another_programs, Health.DOWN, "name another store in [audit], or move this one away"),
+        (_of_revision("0001"), Health.DEGRADED, "the next start of kmstwist upgrades it"),
+        (_of_revision("9999"), Health.DOWN, "install that version or a later one"),
+    ],
+)
+def test_what_is_not_a_store_of_this_version_has_its_own_cure(
+    tmp_path: Path, make: Callable[[Path], None], health: Health, cure: str
+) -> None:
+    make(tmp_path / "lab-audit.sqlite")
+    (found,) = stores.check_audit(case(tmp_path))
+    assert found.health is health
+    assert found.cure.startswith(cure)
 
 
 CENTRAL = "postgresql+psycopg://db.example.com/kmstwist"

@@ -130,6 +130,9 @@ def lock_of(path: Path) -> Path:
 
 def _is_something_else(path: Path) -> bool:
     """Whether a file exists, is not empty and is not SQLite's."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A pipe would have us wait for who writes into it.
+        return True
     try:
         with path.open("rb") as file:
             start = file.read(len(MAGIC))

@@ -76,7 +76,7 @@ def doctor(
 def _examine(where: Whereabouts) -> Case:
     """The case to examine. Raises `ConfigError`."""
     from kmstwist.health.case import Case
-    from kmstwist.health.running import find_server
+    from kmstwist.health.running import Running, find_server
     from kmstwist.lab.keys import LabKeyError
     from kmstwist.system.rights import rights_in
 
@@ -85,8 +85,12 @@ def _examine(where: Whereabouts) -> Case:
         folder, run_dir = where.state_dir.value, where.run_dir.value
     except LabKeyError as error:
         raise click.ClickException(f"{error}; name the folder with --state-dir") from None
-    with rights_in(run_dir.absolute()):
-        server = find_server(run_dir, where.port.value, where.name.value)
+    try:
+        with rights_in(run_dir.absolute()):
+            server = find_server(run_dir, where.port.value, where.name.value)
+    except OSError as error:
+        # The folder has its own finding.
+        server = Running(why=f"no server is asked: {error.strerror}: {error.filename}")
     return Case(effective.config, effective.file, folder, server)
 
 
