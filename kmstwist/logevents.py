@@ -267,6 +267,17 @@ AUDIT_STORE_OPENED = LogEvent(
     "The audit has a store again: the one that was put in its place, or a new one.",
     {"store": "the store's file"},
 )
+AUDIT_STORE_UPGRADED = LogEvent(
+    "audit-store-upgraded",
+    "info",
+    "A store that an earlier version made has this version's tables and indexes now. Calls waited for it.",
+    {
+        "store": "the store's file, or the central store",
+        "from_revision": "what it was at",
+        "to_revision": "what it is at now",
+        "seconds": "how long that took",
+    },
+)
 AUDIT_ASIDE_ENDED = LogEvent(
     "audit-aside-ended",
     "warn",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -35,6 +36,7 @@ def migrate(engine: Engine) -> None:
         revision = current_revision(connection)
         if revision != HEAD:
             schema.complete_for(connection.dialect.name)
+            begun = monotonic()
             if revision is None:
                 _make(connection)
             else:
@@ -43,9 +45,22 @@ def migrate(engine: Engine) -> None:
                     # Not committed: the store stays as it was.
                     raise StoreError(f"the audit store {_name(engine)} {fault}")
             connection.commit()
+            if revision is not None:
+                _tell_upgraded(engine, revision, monotonic() - begun)
             if is_sqlite(engine) and not connection.exec_driver_sql("PRAGMA user_version").scalar_one():
                 connection.exec_driver_sql(own_number())
                 connection.commit()
+
+
+def _tell_upgraded(engine: Engine, revision: str, seconds: float) -> None:
+    # Here, because commands that read a store have no log.
+    from twisted.logger import Logger
+
+    from kmstwist.logevents import AUDIT_STORE_UPGRADED
+
+    AUDIT_STORE_UPGRADED.emit(
+        Logger(), store=_name(engine), from_revision=revision, to_revision=HEAD, seconds=round(seconds, 1)
+    )
 
 
 def check(engine: Engine) -> None:

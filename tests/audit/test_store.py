@@ -104,10 +104,16 @@ def shape(engine: Engine) -> dict[str, object]:
     return tables
 
 
-def test_a_store_of_the_first_release_keeps_what_it_knows_and_becomes_as_a_new_one(tmp_path: Path) -> None:
+def test_a_store_of_the_first_release_keeps_what_it_knows_and_becomes_as_a_new_one(
+    tmp_path: Path, told: list[str]
+) -> None:
     engine = open_engine(str(tmp_path / "audit.sqlite"))
     upgraded(engine)
+    assert told == ["audit-store-upgraded"]
+    migrate(engine)
     assert shape(engine) == shape(new_store(tmp_path, "new.sqlite"))
+    # Neither one that is up to date nor a new one is upgraded.
+    assert told == ["audit-store-upgraded"]
 
 
 def test_a_start_with_a_store_that_is_new_or_up_to_date_does_not_load_alembic(tmp_path: Path) -> None:
