@@ -151,6 +151,25 @@ def test_office_prints_the_id_before_the_name() -> None:
     assert found.others == 1
 
 
+WINDOWS, OF_OFFICE = "55c92734-d682-4d71-983e-d6ec3f16059f", "0ff1ce15-a989-479d-af46-f275c6370663"
+
+
+@pytest.mark.parametrize("others", ["", "GracePeriodRemaining : 259200\n"])
+def test_powershells_list_of_properties_by_name_is_read(others: str) -> None:
+    client, office = (
+        f"ApplicationID : {app}\nDescription   : {app_name}, VOLUME_KMSCLIENT channel\n{between}"
+        f"ID            : {act_id}\nName          : {name}\n\n"
+        for app, app_name, act_id, name, between in (
+            (WINDOWS, "Windows(R) Operating System", CLIENT, "Windows(R), Enterprise edition", ""),
+            (OF_OFFICE, "Office 19", OFFICE, "Office 19, Office19VisioStd2019VL_KMS_Client_AE edition", others),
+        )
+    )
+    found = read_printed(client + office).names
+    assert found[0] == ProductName(CLIENT, "Windows(R), Enterprise edition", "Windows")
+    # A name is never an id. Where other properties stand between, there is none.
+    assert [each.act_id for each in found[1:]] == ([] if others else [OFFICE])
+
+
 @pytest.mark.parametrize("name", [path.name for path in sorted(SAMPLES.glob("*d[ls][vt]*.txt"))])
 def test_lines_that_administrators_posted_are_read(name: str) -> None:
     (found,) = read_printed((SAMPLES / name).read_text()).names

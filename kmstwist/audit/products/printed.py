@@ -2,7 +2,8 @@
 
 Windows' labels are translated and the values are not. A licence's description ends in its channel
 (`..., VOLUME_KMSCLIENT channel`); the name is in the line before it, and the activation id in the line after it (slmgr)
-or before the name (ospp). The application's id, the CMID and everything else are farther away.
+or before the name (ospp). The application's id, the CMID and everything else are farther away. PowerShell lists the
+properties of WMI's class SoftwareLicensingProduct by name: the application's id, the description, the id, the name.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def _licences(lines: Sequence[str]) -> Iterator[tuple[str, ProductName]]:
         if channel is None or at == 0:
             continue
         name = _value(lines[at - 1])
+        if _UUID.fullmatch(name):
+            name = "" if at + 2 >= len(lines) or _UUID.fullmatch(below := _value(lines[at + 2])) else below
         # slmgr prints the id after the description, ospp before the name.
         act_id = _id_in(lines, at + 1) or _id_in(lines, at - 2)
         if name and act_id:
@@ -94,9 +97,9 @@ def _id_in(lines: Sequence[str], at: int) -> str:
 
 
 def _application(lines: Sequence[str], at: int) -> str:
-    """The id of the application, where it is printed: in the second line after the description."""
-    value = _value(lines[at + 2]).lower() if at + 2 < len(lines) else ""
-    return value if value in _APPLICATIONS else ""
+    """The id of the application, where it is printed: in the second line after the description, or in the one before."""
+    found = [_value(each).lower() for each in (*lines[at + 2 : at + 3], lines[at - 1])]
+    return next((each for each in found if each in _APPLICATIONS), "")
 
 
 def _named(act_id: str, printed: str, application: str) -> ProductName:
