@@ -97,7 +97,7 @@ def _id_in(lines: Sequence[str], at: int) -> str:
 
 
 def _application(lines: Sequence[str], at: int) -> str:
-    """The id of the application, where it is printed: in the second line after the description, or in the one before."""
+    """The application's id, where it is printed: two lines after the description (slmgr), or in the one before."""
     found = [_value(each).lower() for each in (*lines[at + 2 : at + 3], lines[at - 1])]
     return next((each for each in found if each in _APPLICATIONS), "")
 
