@@ -24,6 +24,7 @@ from benchmarks.events_import import write_log
 from benchmarks.harness import machine
 from benchmarks.large_store import Size, fill
 from kmstwist.audit.plain.start_check import is_ready
+from kmstwist.audit.privacy import load_salt
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli.reference import contexts
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
@@ -56,6 +57,10 @@ _STORELESS = (
     "lab machine generalize PC2 --state-dir {folder}",
     "lab machine trouble PC2 not-genuine --state-dir {folder}",
     "lab slmgr PC1 /dlv --state-dir {folder}",
+    "lab machine clone PC1 COPY{run} --state-dir {folder}",
+    "lab machine delete GOES{run} --state-dir {folder}",
+    "lab confirm {number} --state-dir {folder}",
+    "lab shim {folder}/programs{run} --machine PC1 --state-dir {folder}",
     "lab ospp PC1 /dstatus --state-dir {folder}",
     "lab events PC1 --state-dir {folder}",
 )
@@ -66,6 +71,8 @@ _OF_A_STORE = (
     "products list",
     "audit verify",
     "audit salt show",
+    "audit salt export {folder}/exported-{store}{run} --salt-file {folder}/audit.salt",
+    "audit salt import {folder}/exported --salt-file {folder}/imported-{store}{run}",
     "audit vacuum",
     "audit vacuum --full",
     # Older than every record: what a limit loads and looks at, and nothing that goes.
@@ -104,22 +111,33 @@ def _prepare(folder: Path, records: int) -> None:
     LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
     for name in ("PC1", "PC2"):
         _seconds(folder, sys.executable, f"lab machine new {name} --product ProPlus2021Volume --state-dir {folder}")
+    # The installation id, which stands behind a colon.
+    told = _told(folder, f"lab ospp PC1 /dinstid --state-dir {folder}")
+    (folder / "number").write_text(next(line for line in told.splitlines() if "edition: " in line).split()[-1])
+    load_salt(folder / "audit.salt")
+    _told(folder, f"audit salt export {folder}/exported --salt-file {folder}/audit.salt --store {folder}/empty.sqlite")
     write_log(folder / "events.xml", 20)
-    with (folder / "products.txt").open("wb") as printed:
-        words = f"lab slmgr PC1 /dlv all --state-dir {folder}"
-        subprocess.run([sys.executable, "-c", _RUN, *words.split()], stdout=printed, check=True)
+    (folder / "products.txt").write_text(_told(folder, f"lab slmgr PC1 /dlv all --state-dir {folder}"))
+
+
+def _told(folder: Path, words: str) -> str:
+    """What a verb prints."""
+    command = [sys.executable, "-c", _RUN, *words.split()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
 def _commands(folder: Path) -> Iterator[tuple[str, str]]:
     """What each verb is called in the table, and its words."""
+    number = (folder / "number").read_text()
     for context in contexts():
         words = context.command_path.partition(" ")[2]
         yield f"{words} --help".strip(), f"{words} --help"
     for words in _STORELESS:
-        yield words.replace("{folder}", "FOLDER"), words
+        yield words.format(folder="FOLDER", run="", number="ID"), words.replace("{number}", number)
     for words in _OF_A_STORE:
         for store in ("empty", "small", "large"):
-            yield f"{words.replace('{folder}', 'FOLDER')} ({store})", f"{words} --store {folder}/{store}.sqlite"
+            named = words.replace("{folder}", "FOLDER").replace("-{store}{run}", "")
+            yield f"{named} ({store})", f"{words.replace('{store}', store)} --store {folder}/{store}.sqlite"
     for store in ("empty", "small", "large"):
         # The copies are made at the same time, and each has a name of its own.
         target = f"{{folder}}/copy-{store}{{run}}.sqlite"
@@ -142,6 +160,8 @@ def _measured(
     # A verb on each core: what is measured is processor time.
     with ThreadPoolExecutor(os.cpu_count()) as cores:
         for run in range(times + 1):
+            for at in range(len(pythons)):
+                _seconds(folder, sys.executable, f"lab machine clone PC1 GOES{run}-{at} --state-dir {folder}")
             for each in [cores.submit(measure, run, name, words) for name, words in commands]:
                 each.result()
             for copy in folder.glob("copy*"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.audit.central.salt import export_salt, import_salt
+from kmstwist.audit.central.carried_salt import export_salt, import_salt
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SaltError, load_salt
 from kmstwist.notify.memory import MemoryFault, write_memory

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from kmstwist.audit.central.carried_salt import export_salt, import_salt
 from kmstwist.audit.central.fingerprint import fingerprint, noted
-from kmstwist.audit.central.salt import export_salt, import_salt, join, privacy_of_central
+from kmstwist.audit.central.salt import join, privacy_of_central
 from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.audit.engine import reading
 from kmstwist.audit.plain.defaults import LAB_STORE_FILE_NAME, STORE_FILE_NAME

@@ -13,8 +13,10 @@ from pathlib import Path
 import click
 import pytest
 
+from kmstwist.audit.central.carried_salt import export_salt
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.plain.start_check import is_ready
+from kmstwist.audit.privacy import load_salt
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.audit.store import insert_batch
 from kmstwist.cli.lab.lab import lab
@@ -131,6 +133,7 @@ def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Pa
         *((f"report {name}", {"rich"}) for name in ("clients", "activity", "digest")),
         ("products list", set[str]()),
         ("audit salt show", set[str]()),
+        ("audit salt import {folder}/exported", set[str]()),
         ("audit backup {folder}/copy.sqlite", {"rich"}),
         *((f"audit vacuum{more}", {"rich"}) for more in ("", " --full", " --older-than 90d", " --max-size 1G")),
         ("audit verify", set[str]()),
@@ -149,9 +152,18 @@ def test_a_store_s_file_is_worked_on_without_sqlalchemy_or_configuration(
     engine.dispose()
     (tmp_path / "events.xml").write_bytes(as_xml([request(1, AT, "pc1.example.com")]))
     (tmp_path / "products.txt").write_text(printed(SLMGR))
+    load_salt(tmp_path / "audit.salt")
+    export_salt(tmp_path / "audit.salt", tmp_path / "exported")
     modules = {name.partition(".")[0] for name in imported(f"{verb.format(folder=tmp_path)} --store {store}")}
     assert modules & (_HEAVY | {"rich"}) == more
     assert "sqlite3" in modules
+
+
+def test_a_salt_is_exported_without_sqlalchemy_or_a_store(tmp_path: Path) -> None:
+    load_salt(tmp_path / "audit.salt")
+    modules = imported(f"audit salt export {tmp_path}/exported --store {tmp_path}/audit.sqlite")
+    assert {name.partition(".")[0] for name in modules} & (_HEAVY | {"rich"}) == set()
+    assert (tmp_path / "exported").exists()
 
 
 def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: object) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from kmstwist.cli.audit.store import default_store, opened, read_from, store_option
+from kmstwist.cli.audit.store import default_store, read_from, store_option, store_to_write
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
@@ -48,7 +48,7 @@ def salt() -> None:
 @click.argument("file", type=_FILE)
 def export(store: str, salt_file: Path | None, file: Path) -> None:
     """Copy this gateway's salt to FILE, for another gateway to import. Whoever has it can undo the hashes."""
-    from kmstwist.audit.central.salt import export_salt
+    from kmstwist.audit.central.carried_salt import export_salt
     from kmstwist.audit.plain.faults import StoreError
 
     try:
@@ -67,7 +67,7 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
 
     Then it is the same as at the other gateways of the central store.
     """
-    from kmstwist.audit.central.salt import import_salt
+    from kmstwist.audit.central.carried_salt import import_salt
     from kmstwist.audit.plain.faults import StoreError
     from kmstwist.process.ownership import owner
 
@@ -79,8 +79,8 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
         )
     try:
         if "://" not in store and Path(store).exists():
-            with opened(store, writes=True) as engine:
-                found, former = import_salt(file, place, engine)
+            with store_to_write(store) as own:
+                found, former = import_salt(file, place, own)
         else:
             found, former = import_salt(file, place, None)
     except StoreError as error:
