@@ -92,8 +92,10 @@ class Host:
 class Gateway:
     """A gateway in memory; `converse` has so many clients talk to it at once."""
 
-    def __init__(self, folder: Path, *, audit: bool, upstreams: int = 1, at_once: int = AT_ONCE) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, folder: Path, *, audit: bool, upstreams: int = 1, at_once: int = AT_ONCE, clock: Clock | None = None
+    ) -> None:
+        self.clock = clock or Clock()
         self.host = Host()
         self.at_once = at_once
         #: The addresses that the clients have, in turn.

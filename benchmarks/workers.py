@@ -25,7 +25,7 @@ from benchmarks import harness
 from benchmarks.systems import SYSTEMS, Running, free_port, is_aside, prepare, processor_nanoseconds, started
 
 #: Conversations of each load, and seconds until processes aside are there.
-_EACH, _SETTLING = 3000, 4.0
+EACH, _SETTLING = 3000, 4.0
 _DONE = re.compile(r"done (\d+) errors (\d+) ")
 
 
@@ -38,15 +38,19 @@ class Cost:
     aside: float
 
 
-def measure(tools: Path, loads: Sequence[tuple[Running, int]]) -> Cost:
-    """Have each of these systems hold conversations with so many clients at once, all at the same time."""
+def measure(tools: Path, loads: Sequence[tuple[Running, int]], *, addresses: int = 0, first: int = 0) -> Cost:
+    """Have each of these systems hold conversations with so many clients at once, all at the same time.
+
+    With `addresses`, the clients come from so many, beginning with the one of number `first`.
+    """
     before = _spent(loads)
     begun = time.monotonic()
     generators = [
         subprocess.Popen(
             [
-                *(str(tools / "rpcload"), "127.0.0.1", str(running.port), str(clients), str(_EACH)),
+                *(str(tools / "rpcload"), "127.0.0.1", str(running.port), str(clients), str(EACH)),
                 *(str(tools / "bind.bin"), str(tools / "req.bin")),
+                *("1", *map(str, (addresses, 0, 0, first))),
             ],
             stdout=subprocess.PIPE,
             text=True,
