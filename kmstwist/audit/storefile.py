@@ -13,10 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmstwist.system.sqlitefiles import index_of, log_of, page_size_of
+from kmstwist.system.sqlitefiles import MAGIC, index_of, log_of, page_size_of
 
-#: How each SQLite file begins: 15 letters and a NUL.
-MAGIC = b"SQLite format 3" + bytes(1)
+#: The size of the header, in bytes.
 _HEADER = 100
 
 

@@ -36,7 +36,6 @@ from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
 from kmstwist.system.binding import bindable
-from kmstwist.system.portholder import holder_of, our_server
 from kmstwist.system.privileges import Identity, acting_as
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
@@ -145,6 +144,9 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
 
 def _in_use(what: str, option: str, where: str) -> StartupError:
     """The error for a port that is taken, with who has it. Its cure never is to end what may be the running gateway."""
+    # Imported here: nearly every start finds its port free.
+    from kmstwist.system.portholder import holder_of, our_server
+
     port = re.search(r"(?:^|:)(\d+)", where)
     holder = holder_of(int(port[1])) if port else None
     if holder is not None and (pid := our_server(holder)) is not None:

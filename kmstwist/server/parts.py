@@ -38,6 +38,7 @@ LOADED_LATER = (
     "kmstwist.process.workers.supervisor",
     "kmstwist.server.auditing",
     "kmstwist.server.collecting",
+    "kmstwist.system.portholder",
     "kmstwist.transport.lookups",
     "kmstwist.web.passwords",
     "kmstwist.web.service",

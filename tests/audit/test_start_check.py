@@ -24,8 +24,8 @@ from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.plain.start_check import HEAD, is_ready, new_tables
 from kmstwist.audit.service import AuditService
-from kmstwist.audit.storefile import MAGIC
 from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.system.sqlitefiles import MAGIC
 from tests.audit.making import DAY, START, opaque, recorded
 from tests.reactors import reactor
 

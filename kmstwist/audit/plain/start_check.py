@@ -17,8 +17,7 @@ from typing import Final
 
 from kmstwist.audit.aside.pragmas import ANY, KEPT_SMALL, MAKING, WRITING
 from kmstwist.audit.plain.faults import StoreError
-from kmstwist.audit.storefile import MAGIC
-from kmstwist.system.sqlitefiles import MAKES_IN_MEMORY, log_of, new_file
+from kmstwist.system.sqlitefiles import MAGIC, MAKES_IN_MEMORY, log_of, new_file
 from kmstwist.system.wholefile import write_whole
 
 #: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
