@@ -116,6 +116,15 @@ def upstreams(folder: Path, times: int) -> Cost:
     return _cost(gateway)
 
 
+def addresses_and_upstreams(folder: Path, times: int) -> Cost:
+    """Many of both: all clients come in turn, so that each was seen before and none lately. No audit."""
+    gateway = Gateway(folder, audit=False, at_once=AT_ONCE, upstreams=UPSTREAMS * times, clock=_Clock())
+    gateway.addresses = _addresses(ADDRESSES * times)
+    for _ in range(ADDRESSES * times // AT_ONCE):
+        gateway.converse()
+    return _cost(gateway)
+
+
 def records(folder: Path, times: int) -> Cost:
     """In the store that a batch is added to, of a machine for each ten."""
     number = RECORDS * times
@@ -190,6 +199,7 @@ GROWING: Mapping[str, Callable[[Path, int], Cost]] = {
     f"clients at once ({CLIENTS})": clients,
     f"remembered addresses ({ADDRESSES})": addresses,
     f"upstreams ({UPSTREAMS})": upstreams,
+    f"addresses ({ADDRESSES}) and upstreams ({UPSTREAMS}), no audit": addresses_and_upstreams,
     f"records in the store ({RECORDS:,})": records,
 }
 

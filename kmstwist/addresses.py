@@ -93,8 +93,9 @@ def is_address(text: str, kind: Callable[[str], object] = ip_address) -> bool:
     return True
 
 
-# Clients come again, and each connection asks: parsing an address costs 8 µs, finding it here 0.1.
-@lru_cache(maxsize=4096)
+# Clients come again, and each connection asks: parsing an address of IPv6 costs 8 µs, finding it here 0.1. As many as
+# admission remembers.
+@lru_cache(maxsize=65_536)
 def plain_address(host: str) -> str:
     """An IP address in its usual text, an IPv4-mapped IPv6 one as the IPv4 address it stands for."""
     if ":" not in host:

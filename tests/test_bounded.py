@@ -15,10 +15,8 @@ from tests import house_rules
 
 #: Functions that keep every answer, and why these are few: the program itself chooses the arguments.
 FEW = {
-    "audit/bulk.py: text_of": "statements that are made once",
-    "audit/bulk.py: _one": "columns of the store",
-    "audit/events/importer.py: _insert_for": "dialects",
-    "audit/sums/table.py: _in_order": "conditions of the summary tables",
+    "audit/asking/prepared_statements.py: prepared": "statements, by their names, and dialects",
+    "audit/bulk.py: insertion_of": "summary tables",
     "charts/__init__.py: asset": "files of the program",
     "kms/labids.py: activation_id": "products of the catalogue",
     "kms/labids.py: kms_id": "families of products",

@@ -18,8 +18,9 @@ from kmstwist.gateway.circuit import SERVING
 from kmstwist.gateway.settings import GatewaySettings, host_key
 from kmstwist.gateway.upstream import EndpointMaker, Random, Target, Upstream
 
-#: Clients whose order is known at most.
-_KNOWN: Final = 4096
+#: Clients whose order is known at most, as many as admission remembers, and hosts in all these orders together: 32 MB.
+_KNOWN: Final = 65_536
+_KNOWN_HOSTS: Final = 1 << 22
 
 
 class UnknownUpstream(Exception):
@@ -120,9 +121,9 @@ class Directory:
         if down:
             return well + order(down, client)
         if len(well) == 1 or (order is sticky_order and first is None and all(one.steady for one in well)):
-            if len(self.known_orders) >= _KNOWN:
+            if len(self.known_orders) >= min(_KNOWN, _KNOWN_HOSTS // max(1, len(well))):
                 self.known_orders.clear()
-            self.known_orders[client] = well
+            self.known_orders[client] = tuple(well)
         return well
 
     def discovered(self, targets: Iterable[Target]) -> None:

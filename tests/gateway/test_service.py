@@ -561,8 +561,9 @@ def test_a_client_s_order_of_hosts_is_kept_until_a_host_changes() -> None:
     assert directory.known_orders == {}, "it will be asked in its turn again when some time has passed"
 
 
-def test_the_number_of_kept_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.gateway.directory._KNOWN", 2)
+@pytest.mark.parametrize(("of", "most"), [("_KNOWN", 2), ("_KNOWN_HOSTS", 5)], ids=["clients", "hosts"])
+def test_the_number_of_kept_orders_is_bounded(of: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"kmstwist.gateway.directory.{of}", most)
     site = Site("a", "b")
     for number in range(5):
         assert site.answered_by(f"10.0.0.{number}")
