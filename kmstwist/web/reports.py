@@ -30,7 +30,7 @@ from kmstwist.audit.reports.model import (
     ReportRow,
 )
 from kmstwist.audit.reports.render import as_text, csv_pieces, json_pieces, markdown_pieces, worth_showing
-from kmstwist.audit.reports.times import parse_when
+from kmstwist.audit.reports.times import check_order, parse_when
 from kmstwist.reasons import Reason
 from kmstwist.web.asker import Asker, Gone, StoreTrouble
 from kmstwist.web.pages import AUDIT_OFF, common, problem_page
@@ -97,6 +97,10 @@ def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[by
             values[name] = _value(name, text, now)
         except ValueError as error:
             wrong[name] = str(error)
+    try:
+        check_order(values.get("since"), values.get("until"))
+    except ValueError as error:
+        wrong["until"] = str(error)
     if wrong:
         raise Mistakes(wrong, words)
     return ReportQuestion(definition, Query(now=now, **values), form, asked)

@@ -63,6 +63,11 @@ def test_the_store_can_be_named_by_the_environment(path: str) -> None:
     [
         (["clines"], "there is no report 'clines'; did you mean clients?"),
         (["count", "--since", "7d"], "the report count does not take --since"),
+        (
+            ["clients", "--since", "2026-06-02", "--until", "2026-06-01"],
+            "--until: it is 2026-06-01 00:00 UTC, which is not",
+        ),
+        (["clients", "--since", "1d", "--until", "2d"], "which is not after the beginning"),
         (["clients", "--since", "yesterday"], "'yesterday' is not a time"),
         (["clients", "--network", "10.1"], "'10.1' is not a network"),
     ],

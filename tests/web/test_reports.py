@@ -197,6 +197,7 @@ async def test_the_interval_of_activity_is_chosen_from_a_list(store: Engine, sit
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
+        ("clients?since=2026-06-01&until=2026-06-01", 400, "which is not after the beginning, 2026-06-01 00:00 UTC"),
         ("clients?since=yesterday", 400, "'yesterday' is not a time; write it as 2024-06-01"),
         ("clients?until=0001-01-01T00:00%2B02:00", 400, "'0001-01-01T00:00+02:00' is not a time that UTC has"),
         ("clients?format=xml", 400, "'xml' is not a format; there are html, csv, json, markdown"),

@@ -40,3 +40,11 @@ def parse_when(text: str, now: datetime) -> datetime:
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is not a time that UTC has") from None
+
+
+def check_order(since: datetime | None, until: datetime | None) -> None:
+    """Raise ValueError with a sentence if no moment lies between the two."""
+    if since is not None and until is not None and until <= since:
+        raise ValueError(
+            f"it is {until:%Y-%m-%d %H:%M} UTC, which is not after the beginning, {since:%Y-%m-%d %H:%M} UTC"
+        )

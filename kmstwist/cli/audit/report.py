@@ -152,7 +152,7 @@ def _asked(definition: ReportDefinition, reader: Reader, query: Query, limit: in
 
 
 def _query(question: dict[str, Any]) -> Query:
-    from kmstwist.audit.reports.times import parse_when
+    from kmstwist.audit.reports.times import check_order, parse_when
 
     now = datetime.now(UTC)
     found = {option: value for option, value in question.items() if value is not None}
@@ -162,6 +162,10 @@ def _query(question: dict[str, Any]) -> Query:
                 found[bound] = parse_when(found[bound], now)
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=f"--{bound}") from error
+    try:
+        check_order(found.get("since"), found.get("until"))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--until") from None
     if "by" in found:
         found["by"] = Bucket(found["by"])
     return Query(now=now, **found)
