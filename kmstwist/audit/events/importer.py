@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # waits for the disk and writes a page for nearly every event: their fingerprints are spread over their index.
 BATCH = 4000
 # Fewer where events are joined: for each, the sums may have to search one machine's records, 1 ms in a million of them.
-JOINED = 500
+JOINED = 100
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
 
