@@ -344,18 +344,3 @@ def test_for_a_file_of_syslog_the_message_says_where_it_belongs(store: Engine, t
     text = f"{line.format(cmid=uuid('pc1'), sku=uuid('sku'))}\n" * 3
     with pytest.raises(UnknownFormat, match="kmstwist events listen"):
         bring_in(store, tmp_path / "a.log", text.encode())
-
-
-@pytest.mark.parametrize("width", [3, 5])
-def test_a_table_without_headings_loses_no_event(store: Engine, tmp_path: Path, width: int) -> None:
-    log = [each for each in forty() if each.event_id == 12290]
-    out = io.StringIO()
-    more = [SPP, "Information"][: width - 3]
-    rows = [[f"{each.local:%Y-%m-%d %H:%M:%S}", each.event_id, *more, each.text] for each in log]
-    csv.writer(out, quoting=csv.QUOTE_ALL).writerows(rows)
-    result = bring_in(store, tmp_path / "a.csv", out.getvalue().encode())
-    assert (result.imported, result.other, result.shown) == (len(log), 0, [])
-    cut = out.getvalue() + '"2026-10-05 08:14:22"\r\n'
-    lines = cut.count("\n")
-    again = bring_in(store, tmp_path / "b.csv", cut.encode())
-    assert [event.place for event in again.shown] == [f"line {lines}"]

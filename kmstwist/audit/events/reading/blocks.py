@@ -34,6 +34,8 @@ def _words(text: str) -> frozenset[str]:
 
 # A label that is longer than its column has the value right behind it.
 _LABEL = re.compile(r"\s*([^\W\d_][\w '’.\-]{0,40}?)(?:\s*:(?!//)|=)\s*(.*?)\s*")
+# What stands above a command's output where that was copied from a console.
+_PROMPT = re.compile(r"\s*(?:PS )?[A-Za-z]:\\[^<>|\r\n]*>.*\s*")
 _FIRST = re.compile(r"\s*Event\s?\[\d+\]:?\s*")
 _NUMBER = re.compile(r"\d{1,5}")
 # With qualifiers above the number.
@@ -48,6 +50,11 @@ _TEXTS = _words("""
     message description beschreibung descripción descrizione descrição opis popis beskrivning beskrivelse omschrijving
     beschrijving kuvaus leírás описание açıklama 説明 描述 说明 설명
 """)
+
+
+def is_prompt(line: str) -> bool:
+    """Whether a line is a prompt of Windows' console with a command, as people copy it along with the output."""
+    return _PROMPT.fullmatch(line) is not None
 
 
 def looks_like_blocks(head: str) -> bool:
@@ -73,6 +80,8 @@ def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
     while line := text.readline(LONGEST):
         number += 1
         line = line.rstrip("\r\n").lstrip("\ufeff")
+        if not first and is_prompt(line):
+            continue
         # Most lines are neither: a log has a million of them.
         begin_of_line = line.lstrip().lower()
         name = _labelled(line)[0] if not first or begin_of_line.startswith(first) else ""

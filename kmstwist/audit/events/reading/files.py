@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
-from kmstwist.audit.events.reading.blocks import looks_like_blocks, read_blocks
+from kmstwist.audit.events.reading.blocks import is_prompt, looks_like_blocks, read_blocks
 from kmstwist.audit.events.reading.evtx import read_evtx
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
@@ -68,6 +68,8 @@ def format_of(sample: bytes) -> Format:
         raise UnknownFormat(f"an empty file; {WAYS}")
     if (numbered := _NUMBERED.match(text)) is not None:
         text = text[numbered.end() :]
+    elif is_prompt(first := text.partition("\n")[0]):
+        text = text[len(first) :].lstrip()
     if _SYSLOG.match(text):
         raise UnknownFormat(
             "lines of syslog; start kmstwist events listen and send the file to it, as with nc (docs/windows-events.md)"
@@ -129,6 +131,10 @@ def read_events(
         # In a table a value may contain line ends.
         ends = "" if form is Format.TABLE else None
         text = io.TextIOWrapper(file, encoding_of(sample), "replace", newline=ends)
+        if form is Format.JSON and is_prompt(text_of(sample).lstrip("\ufeff \t\r\n").partition("\n")[0]):
+            for line in text:
+                if is_prompt(line.lstrip("\ufeff")):
+                    break
         empty = True
         for event in _read(form, text, Times(zone, now)):
             empty = False

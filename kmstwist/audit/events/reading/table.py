@@ -16,6 +16,7 @@ from typing import TextIO
 
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, logged_by_kms, record_number
 from kmstwist.audit.events.reading import fields
+from kmstwist.audit.events.reading.blocks import is_prompt
 from kmstwist.audit.events.reading.times import DAMAGED, Times
 
 # How many rows of a file are looked at to recognise its columns and the format of its times.
@@ -57,18 +58,20 @@ def looks_like_table(head: str) -> bool:
 def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     """The events of a table with commas, semicolons or tabs; the text must be open without newline translation."""
     csv.field_size_limit(LONGEST)
-    first = text.readline(LONGEST)
+    header, above = text.readline(LONGEST), 1
     # Windows PowerShell writes the .NET type above the headings unless told not to.
-    header = text.readline(LONGEST) if first.lstrip("\ufeff").startswith("#TYPE") else first
-    above = 2 if header is not first else 1
+    while header and _is_above(header):
+        header, above = text.readline(LONGEST), above + 1
     delimiter = _delimiter(header)
     headings = _split(header.lstrip("\ufeff"), delimiter)
     if _is_row(headings):
         # Export-Csv -NoHeader, and lists put together by hand.
         above -= 1
         rows = _rows(chain([header.lstrip("\ufeff")], text), delimiter, above)
+        headings = []
     else:
         rows = _rows(text, delimiter, above)
+    rows = _without_headings(rows, headings)
     if universal := {at for at, heading in enumerate(headings) if heading.endswith(_UNIVERSAL)}:
         headings = [heading.removesuffix(_UNIVERSAL) for heading in headings]
         rows = _in_utc(rows, universal)
@@ -94,6 +97,26 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             yield BrokenEvent(place, f"{len(row)} values under {len(headings)} headings")
         else:
             yield fields.event_of(dict(zip(names, row, strict=False)), place, times)
+
+
+def _is_above(line: str) -> bool:
+    """Whether a line before the headings tells nothing."""
+    plain = line.strip("\ufeff \t\r\n")
+    return not plain or plain.startswith("#TYPE") or is_prompt(plain)
+
+
+def _without_headings(
+    rows: Iterator[tuple[str, list[str] | str]], headings: Sequence[str]
+) -> Iterator[tuple[str, list[str] | str]]:
+    """The rows of a file that may have several exports, one below the other."""
+    return ((place, row) for place, row in rows if isinstance(row, str) or not _is_heading(row, headings))
+
+
+def _is_heading(row: Sequence[str], headings: Sequence[str]) -> bool:
+    first = row[0].strip('\ufeff"')
+    if not headings or first != headings[0]:
+        return first.startswith("#TYPE ")
+    return [first, *(each.strip() for each in row[1 : len(headings)])] == headings
 
 
 def _is_row(values: Sequence[str]) -> bool:
