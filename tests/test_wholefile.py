@@ -15,6 +15,8 @@ import pytest
 from kmstwist.audit.central.carried_salt import export_salt, import_salt
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SaltError, load_salt
+from kmstwist.lab.errors import LabFileError
+from kmstwist.lab.store import LabStore
 from kmstwist.notify.memory import MemoryFault, write_memory
 from kmstwist.process.ownership import Ownership, owner
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
@@ -113,3 +115,10 @@ def test_a_state_folder_on_a_full_disk_can_still_be_locked(tmp_path: Path) -> No
     assert owner(tmp_path) == "gateway"
     kept.sign()
     assert (tmp_path / "gateway.lock").read_bytes().endswith(b" 1688\n")
+
+
+def test_that_a_lab_s_memory_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(LabFileError, match=r"the lab's memory .*lab\.sqlite cannot be used"):
+        LabStore(tmp_path / "lab.sqlite")
+    LabStore(tmp_path / "lab.sqlite").close()
+    assert names(tmp_path) == ["lab.sqlite"]

@@ -64,8 +64,8 @@ class SqliteFile(ABC):
         files = (self._path, log_of(self._path), index_of(self._path))
         if MAKES_IN_MEMORY and not any(map(os.path.lexists, files)):
             content = new_file((*self._tables, f"PRAGMA user_version = {self._schema_version}"))
-            # Another process may have been faster.
-            with suppress(FileExistsError):
+            # Another process may have been faster. Where it fails, SQLite fails, too, and that is explained.
+            with suppress(OSError):
                 write_whole(self._path, content, new=True)
 
     def _prepare(self) -> None:
