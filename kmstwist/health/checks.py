@@ -21,6 +21,7 @@ from kmstwist.configuration.whereabouts import DEFAULT_CONFIG
 from kmstwist.findings import Finding, Health
 from kmstwist.health.case import SUDO, Case, may_look_into
 from kmstwist.health.libraries import check_libraries
+from kmstwist.health.named_files import check_named_files
 from kmstwist.health.stores import check_audit, check_central_store
 from kmstwist.startup import StartupError
 from kmstwist.system.portholder import holder_of
@@ -283,6 +284,7 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_files,
     check_unseen,
     check_lab_key,
+    check_named_files,
     check_audit,
     check_central_store,
     check_space,
