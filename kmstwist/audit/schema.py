@@ -118,9 +118,8 @@ Index(
 Index(
     "ix_records_block_machine",
     text(f"seq / {BLOCK}"),
-    text("machine COLLATE NOCASE"),
+    caseless(records.c.machine),
     sqlite_where=records.c.machine.is_not(None),
-    _table=records,
 ).ddl_if(dialect="sqlite")
 
 
