@@ -7,9 +7,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from kmstwist.audit.reports.times import parse_when
+from kmstwist.audit.reports.times import check_order, parse_when
 from kmstwist.web.view import Question
 
 #: The default number of rows of a page.
@@ -98,6 +98,10 @@ Flag = Annotated[bool, BeforeValidator(exactly)]
 Moment = Annotated[datetime, BeforeValidator(exact_moment)]
 
 
+#: Moments that differ more than any two times that are asked for.
+_NOWS = (datetime(2026, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+
+
 class Between(Question):
     """About a time: from `since`, up to `until`, on one day."""
 
@@ -118,6 +122,17 @@ class Between(Question):
         if text:
             # Any `now` is good enough for checking.
             parse_when(text, datetime(2026, 1, 1, tzinfo=UTC))
+        return text
+
+    @field_validator("until")
+    @classmethod
+    def _is_later(cls, text: str, info: ValidationInfo) -> str:
+        since = info.data.get("since", "")
+        if text and since:
+            # A date and "7d" can be compared only when it is asked; two dates, or two of the others, at any time.
+            orders = [(parse_when(since, now), parse_when(text, now)) for now in _NOWS]
+            if all(end <= begin for begin, end in orders):
+                check_order(*orders[0])
         return text
 
     @field_validator("day")
