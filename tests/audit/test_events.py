@@ -74,18 +74,20 @@ def test_the_watcher_takes_files_that_have_settled_and_once_only(tmp_path: Path)
     (tmp_path / "a.xml").write_text("x")
     (tmp_path / "notes.docx").write_text("x")
     (tmp_path / "b.evtx").write_text("x")
+    # As Winlogbeat's output to files names them.
+    (tmp_path / "c-20261120.ndjson").write_text("x")
     watcher.scan()
     assert taken == []
     (tmp_path / "b.evtx").write_text("still growing")
     watcher.scan()
-    assert taken == ["a.xml"]
+    assert taken == ["a.xml", "c-20261120.ndjson"]
     watcher.scan()
     watcher.scan()
-    assert taken == ["a.xml", "b.evtx"]
+    assert taken == ["a.xml", "c-20261120.ndjson", "b.evtx"]
     (tmp_path / "a.xml").write_text("exported again")
     watcher.scan()
     watcher.scan()
-    assert taken == ["a.xml", "b.evtx", "a.xml"]
+    assert taken == ["a.xml", "c-20261120.ndjson", "b.evtx", "a.xml"]
 
 
 def test_a_file_whose_import_failed_is_tried_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kmstwist.system.rights import rights_for_named
 
-SUFFIXES = frozenset({".evtx", ".xml", ".json", ".jsonl", ".csv", ".txt"})
+SUFFIXES = frozenset({".evtx", ".xml", ".json", ".jsonl", ".ndjson", ".csv", ".txt"})
 
 
 class Watcher:

@@ -103,7 +103,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
 def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, folder: Path) -> None:
     """Import the files that appear in FOLDER, until interrupted.
 
-    These are .evtx, .xml, .csv, .json, .jsonl and .txt.
+    These are .evtx, .xml, .csv, .json, .jsonl, .ndjson and .txt.
     """
     from sqlalchemy.exc import SQLAlchemyError
     from twisted.internet.defer import Deferred
