@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,11 @@ from kmstwist.audit.events.interpret import event_of_text, facts_of
 from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
 from kmstwist.audit.events.reading.blocks import read_blocks
 from kmstwist.audit.events.reading.files import encoding_of, read_events
+from kmstwist.audit.events.reading.instants import client_clock
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.plain_xml import NAMESPACE, read_plain
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
-from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_to_ms
+from kmstwist.audit.events.reading.times import Times, check, iso_to_ms
 from kmstwist.audit.events.reading.xml import parse_event, read_xml
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.plain.faults import StoreError
@@ -471,3 +473,20 @@ def test_a_product_is_named_once_by_its_id(named: list[dict[str, str]], said: st
     else:
         with pytest.raises(ValueError, match=said):
             ProductsSettings.model_validate({"named": named})
+
+
+@pytest.mark.parametrize("text", ["25.10.2026 02:30:07", "10/25/2026 2:30:07 AM", "2026-10-25 02:30:07"])
+@pytest.mark.parametrize("hour", [0, 1])
+def test_of_an_hour_that_a_zone_has_twice_the_clients_time_tells_which(text: str, hour: int) -> None:
+    times = Times(ZoneInfo("Europe/Berlin"), int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000))
+    when = datetime(2026, 10, 25, hour, 30, 7, tzinfo=UTC)
+    assert times.read(text, lambda: datetime(2026, 10, 25, hour, 30)) == when.timestamp() * 1000
+    # Nobody can tell, and the first is taken.
+    assert times.read(text, lambda: None) == datetime(2026, 10, 25, 0, 30, 7, tzinfo=UTC).timestamp() * 1000
+
+
+@pytest.mark.parametrize(("letters", "hour"), [("CEST", 0), ("CET", 1)])
+def test_letters_tell_which_of_two_hours_is_meant(letters: str, hour: int) -> None:
+    times = Times(ZoneInfo("Europe/Berlin"), int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000))
+    when = datetime(2026, 10, 25, hour, 30, 7, tzinfo=UTC)
+    assert times.read(f"2026-10-25 02:30:07 {letters}", lambda: None) == when.timestamp() * 1000

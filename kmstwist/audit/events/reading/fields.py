@@ -17,7 +17,8 @@ from typing import Any
 
 from kmstwist.audit.events.interpret import facts_of
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, EventError, RawEvent, record_number
-from kmstwist.audit.events.reading.times import Times, client_clock, has_zone
+from kmstwist.audit.events.reading.instants import client_clock
+from kmstwist.audit.events.reading.times import Times, has_zone
 from kmstwist.audit.events.reading.xml import parse_event
 
 EVENT_ID = ("Id", "EventID", "InstanceId", "winlog.event_id", "event.code", "event_id", "EventCode", "EventIdentifier")

@@ -1,4 +1,4 @@
-"""Times in forms that cannot be mistaken: they are the same instant in every zone and calendar."""
+"""Times in forms that cannot be mistaken: they are the same in every zone and calendar."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ _SINCE_1970 = re.compile(r"(\d{10})(?:\.(\d{1,9}))?|(\d{10})(\d{3})", re.ASCII)
 # WMI's: the digits of date, time and microseconds, and the minutes that the clock is ahead of UTC ([MS-WMIO], "CIM
 # datetime").
 _WMI = re.compile(r"(\d{14})\.(\d{6})([+-]\d{3})", re.ASCII)
+
+_CLIENT = re.compile(r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})\s+(\d{1,2})[:.](\d\d)", re.ASCII)
 
 
 def is_wmi(text: str) -> bool:
@@ -30,3 +32,14 @@ def instant(text: str) -> int | None:
             return None
         return int((local - timedelta(minutes=int(found[3]))).timestamp()) * 1000 + int(found[2]) // 1000
     return None
+
+
+def client_clock(text: str | None) -> datetime | None:
+    """The client's own time in an event, without a zone; None if there is none."""
+    found = _CLIENT.match(text or "")
+    if found is None:
+        return None
+    try:
+        return datetime(*(int(part) for part in found.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None

@@ -57,7 +57,6 @@ _DATE = re.compile(
     r"(?<!\d)(\d{1,4})\s?(?:([./-])\s?(\d{1,2})\s?\2|年\s?(\d{1,2})\s?月|년\s?(\d{1,2})\s?월)\s?(\d{1,4})(?!\d)"
 )
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2})[:.hH時时시]\s?(\d\d)(?:[:.분分]\s?(\d\d))?(?:[.,](\d{1,9}))?(?!\d)")
-_CLIENT = re.compile(r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})\s+(\d{1,2})[:.](\d\d)", re.ASCII)
 
 # The order of a date's parts, and the calendar.
 Manner = tuple[str, str]
@@ -89,17 +88,6 @@ def has_zone(text: str) -> bool:
     """Whether a time names its zone unambiguously."""
     found = _ISO.fullmatch(text)
     return instant(text) is not None if found is None else found[4] is not None
-
-
-def client_clock(text: str | None) -> datetime | None:
-    """The client's own time in an event, without a zone; None if there is none."""
-    found = _CLIENT.match(text or "")
-    if found is None:
-        return None
-    try:
-        return datetime(*(int(part) for part in found.groups()))  # type: ignore[arg-type]
-    except ValueError:
-        return None
 
 
 def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
@@ -185,8 +173,8 @@ class Times:
         Raises ValueError with a cure.
         """
         text = value.strip()
-        if _ISO.fullmatch(text) is not None:
-            return iso_to_ms(text, self.zone)
+        if (iso := _ISO.fullmatch(text)) is not None:
+            return self._at(iso_to_ms(text, UTC), client_time) if iso[4] is None else iso_to_ms(text)
         if (at := instant(text)) is not None:
             return at
         if (found := _LETTERED.fullmatch(text)) is not None:
@@ -210,14 +198,27 @@ class Times:
                     raise ValueError(
                         f"the event's time is in a calendar that is not sure to the day: {text[:40]!r}; {CURE}"
                     )
-        return to_ms(ways[0].when, UTC if _UNIVERSAL.search(text) else self.zone)
+        at = to_ms(ways[0].when, UTC)
+        return at if _UNIVERSAL.search(text) else self._at(at, client_time)
+
+    def _twice(self, local: int) -> tuple[int, int]:
+        """What a time of the zone is in UTC, all in milliseconds: the zone has those of an hour in autumn twice."""
+        when = (_EPOCH + _MILLISECOND * local).replace(tzinfo=None)
+        return to_ms(when, self.zone), to_ms(when.replace(fold=1), self.zone)
+
+    def _at(self, local: int, client_time: Callable[[], datetime | None]) -> int:
+        """The one of both that is nearer to the client's time; the first if that is not known."""
+        first, second = self._twice(local)
+        client = None if first >= second else client_time()
+        told = first if client is None else to_ms(client, UTC)
+        return min(first, second, key=lambda at: abs(at - told))
 
     def _lettered(self, text: str, letters: str) -> int:
         """A time whose zone is given in letters, which several zones may share: it must be the zone we were given."""
-        at = iso_to_ms(text, self.zone)
-        if datetime.fromtimestamp(at / 1000, self.zone).tzname() != letters:
-            raise ValueError(f"the event's time is in the zone {letters}; name that zone with --timezone, or {CURE}")
-        return at
+        for at in self._twice(iso_to_ms(text)):
+            if datetime.fromtimestamp(at / 1000, self.zone).tzname() == letters:
+                return at
+        raise ValueError(f"the event's time is in the zone {letters}; name that zone with --timezone, or {CURE}")
 
     def _rank(self, way: Reading) -> int:
         return self._manners.index(way.manner) if way.manner in self._manners else len(self._manners)
