@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -46,8 +46,7 @@ class LabService(Service):
         self._store = store
         self._log = log or Logger(namespace="kmstwist.lab")
         self._saver = LoopingCall(self._save)
-        self._saver.clock = self._clock = clock
-        self._preparing: IDelayedCall | None = None
+        self._saver.clock = clock
         self._complained = False
         self._saving = DeferredLock()
         self._started_with = started_with
@@ -70,18 +69,14 @@ class LabService(Service):
         noted.addErrback(self._complain)
 
     def startService(self) -> None:
-        """Begin to save, and load the cipher soon."""
+        """Begin to save."""
         super().startService()
         self._saver.start(_SAVE_EVERY, now=False)
-        # When the ports answer already, and before the first message is read.
-        self._preparing = self._clock.callLater(0, self.host.prepare)
 
     def stopService(self) -> Deferred[None]:
         """Save what is left and close the store."""
         super().stopService()
         self._saver.stop()
-        if self._preparing is not None and self._preparing.active():
-            self._preparing.cancel()
         return self._save().addBoth(lambda _: self._store.close())
 
     def _save(self) -> Deferred[object]:

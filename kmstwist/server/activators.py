@@ -68,6 +68,8 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
         activation_interval=config.lab.activation_interval,
         renewal_interval=config.lab.renewal_interval,
     )
+    # The ports are open by then. The audit's thread does not load yet what it needs: the two would hold each other up.
+    reactor.callWhenRunning(host.prepare)
     return LabService(host, store, reactor, started_with=running)
 
 
