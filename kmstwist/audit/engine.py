@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from kmstwist.audit.aside.pragmas import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, DEFAULT_BUSY_TIMEOUT, KEPT_SMALL, LOGGED, SERVING, WRITING
 from kmstwist.audit.asking.plain_sqlite import lower
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.records import first_id_at
@@ -135,7 +135,8 @@ def _for_reading(_dialect: object, _record: object, arguments: list[Any], named:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    for each in (*MAKING, *WRITING):
+    ((pages,),) = cursor.execute("PRAGMA page_count").fetchall()
+    for each in (*(() if pages else (KEPT_SMALL,)), LOGGED, *WRITING):
         cursor.execute(each)
     cursor.close()
     _prepare_any_sqlite(connection, _record)

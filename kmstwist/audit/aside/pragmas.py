@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Has effect only before the first table: retention then hands freed pages back in small steps.
+#: Has effect only before the first table, and waits for the disk five times in any case: retention then hands freed
+#: pages back in small steps.
 KEPT_SMALL: Final = "PRAGMA auto_vacuum=INCREMENTAL"
-#: One that may make the store. Where the log is WAL, it is for good.
-MAKING: Final = (KEPT_SMALL, "PRAGMA journal_mode=WAL")
+#: One that may make the store, or write to a copy. Where the log is WAL, it is for good.
+LOGGED: Final = "PRAGMA journal_mode=WAL"
 #: One that writes: a commit is on the disk when it returns. The log is emptied into the store after 4,000 pages, 16 MB:
 #: in a storm the pages of its machines are written again and again, and of those in the log only the last goes there.
 #: It grows beyond them while somebody reads without a pause; once it begins anew, it is cut back to 32 MiB.

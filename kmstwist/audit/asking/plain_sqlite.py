@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, LOGGED, WRITING
 from kmstwist.system.sqlitefiles import uri_for_reading
 
 #: The statements as they ship.
@@ -86,7 +86,7 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
 
 def connect_to_write(path: Path, patience: float) -> sqlite3.Connection:
     """Connect to the store at `path` for writing, outside any transaction; otherwise as `connect`."""
-    return _prepared(sqlite3.connect(path, timeout=patience, isolation_level=None), (*MAKING, *WRITING, *ANY))
+    return _prepared(sqlite3.connect(path, timeout=patience, isolation_level=None), (LOGGED, *WRITING, *ANY))
 
 
 def _prepared(connection: sqlite3.Connection, pragmas: Iterable[str]) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from kmstwist.audit.aside.pragmas import ANY, KEPT_SMALL, MAKING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, KEPT_SMALL, LOGGED, WRITING
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.system.sqlitefiles import MAGIC, MAKES_IN_MEMORY, log_of, new_file
 from kmstwist.system.wholefile import write_whole
@@ -52,7 +52,7 @@ def is_ready(path: Path, *, make: bool) -> bool:
 def _is_ready(path: Path, *, make: bool) -> bool:
     with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as store:
         # Of a store that has tables, the first of these would be a change of its own, with all waits for the disk.
-        making = MAKING if make and not by_table(store.execute(ALL_COLUMNS)) else ()
+        making = (KEPT_SMALL, LOGGED) if make and not by_table(store.execute(ALL_COLUMNS)) else ()
         for pragma in (*making, *WRITING, *ANY):
             store.execute(pragma)
         # Finds another process's lock now, and not with the first call.
