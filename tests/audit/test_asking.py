@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from kmstwist.audit.asking.generate import texts
 from kmstwist.audit.asking.limits import Condition, like
-from kmstwist.audit.asking.plain_sqlite import TEXTS, reading
+from kmstwist.audit.asking.plain_sqlite import TEXTS, PlainConnection, reading
 from kmstwist.audit.asking.questions import ask, column, value
 from kmstwist.audit.engine import sqlite_path
 from kmstwist.audit.store import insert_batch
@@ -51,3 +53,24 @@ def test_a_list_may_be_empty_and_a_product_without_a_name(store: Engine) -> None
         answer = ask(reader, "machines by product", active_after=0, called={}, applications={})
         ((called, _, application, number, *_),) = answer
         assert (called, application, number) == ("Windows 10 Enterprise", None, 1)
+
+
+class Noting(sqlite3.Connection):
+    """Notes the parameters of each statement."""
+
+    noted: list[object]
+
+    def execute(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+        self.noted.append(parameters)
+        return super().execute(statement, parameters)
+
+
+def test_the_values_of_a_list_have_no_names() -> None:
+    # SQLite compares a name with all those before it: 40,000 of them took seconds.
+    with closing(sqlite3.connect(":memory:", factory=Noting)) as connection:
+        connection.noted = []
+        connection.execute("CREATE TABLE machine_cmids (machine, cmid)")
+        connection.execute("INSERT INTO machine_cmids VALUES ('pc1', 'one'), ('pc2', 'two'), ('pc3', 'three')")
+        found = PlainConnection(connection).run("machines of CMIDs", {"its_names": ["one", "three"]}).fetchall()
+        assert found == [("pc1",), ("pc3",)]
+        assert connection.noted[-1] == ["one", "three"]

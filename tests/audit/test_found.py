@@ -158,7 +158,7 @@ STANDING = [
 ]
 
 
-FORGETTING = ["records with names", "records without a name from addresses"]
+FORGETTING = ["places of records with names", "places of records without a name from addresses"]
 
 
 @pytest.mark.parametrize("name", [*STANDING, *filter(None, map(places_of, (A_NAME, AN_ADDRESS))), *FORGETTING])

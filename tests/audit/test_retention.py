@@ -8,11 +8,11 @@ from sqlalchemy import Engine, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.targets import register
-from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.engine import driver_of, reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.upkeep.forget import forget
+from kmstwist.audit.upkeep.forget import STEP, forget
 from kmstwist.audit.upkeep.limits import FLOOR, Limits
 from kmstwist.audit.upkeep.retention import Outcome, prune, size_in_use
 from kmstwist.audit.upkeep.verify import verify
@@ -188,6 +188,21 @@ def test_forgetting_a_machine_by_name_or_cmid_leaves_only_the_others(store: Engi
     assert gone.failures == 1
     assert count(store, "records") == count(store, "machines") == count(store, "machine_cmids") == 1
     assert forget(store, name, OPEN).nothing
+
+
+def test_forgetting_many_records_searches_for_them_once(store: Engine) -> None:
+    insert_batch(store, [known(START + at, "pc1") for at in range(2 * STEP + 1)])
+    searches = []
+
+    def note(statement: str) -> None:
+        if statement.startswith("SELECT") and "FROM records" in statement and "lower(records.machine)" in statement:
+            searches.append(statement)
+
+    with store.connect() as connection:
+        driver_of(connection).set_trace_callback(note)
+    assert forget(store, "pc1", OPEN).records == 2 * STEP + 1
+    assert len(searches) == 1
+    assert verify(store) == []
 
 
 def test_forgetting_a_name_takes_it_in_any_case_whatever_its_letters(store: Engine) -> None:

@@ -22,8 +22,7 @@ WHERE: Final = "{where}"
 #: The value that is no parameter of a text: how many rows are wanted, at most.
 LIMIT: Final = "limit"
 _TAKES_LIST = "__[POSTCOMPILE_"
-_LIST = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
-_PAIRS = re.compile(r"WHEN :(\w+)_when THEN :\w+_then")
+_PARAMETER = re.compile(r"__\[POSTCOMPILE_(?P<list>\w+)\]|WHEN :(?P<pairs>\w+)_when THEN :\w+_then|:(?P<one>\w+)")
 
 
 class PlainConnection:
@@ -45,23 +44,23 @@ class PlainConnection:
         else:
             # As nobody would have written it: alone, or after others.
             text = text.replace(f"\nWHERE {WHERE}", "").replace(f" AND {WHERE}", "")
-        return self._execute(text, dict(values))
+        return self._execute(text, values)
 
     def run(self, statement: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
         """Run a prepared statement, with the values of its parameters. Raises `sqlite3.Error`."""
         text = all_texts()[statement]
-        return self._execute(text, dict(values)) if _TAKES_LIST in text else self.connection.execute(text, values)
+        return self._execute(text, values) if _TAKES_LIST in text else self.connection.execute(text, values)
 
     def run_for_each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement that takes no list for each of the rows. Raises `sqlite3.Error`."""
         self.connection.executemany(all_texts()[statement], rows)
 
-    def _execute(self, text: str, given: dict[str, Any]) -> sqlite3.Cursor:
-        text = _LIST.sub(lambda found: _list(found[1], given), text)
-        text = _PAIRS.sub(lambda found: _pairs(found[1], given), text)
+    def _execute(self, text: str, given: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Execute it with its values by their places: SQLite looks a name up in all those before it."""
         if given.get(LIMIT) is not None:
             text += f" LIMIT :{LIMIT}"
-        return self.connection.execute(text, {name: each for name, each in given.items() if not _many(each)})
+        values: list[Any] = []
+        return self.connection.execute(_PARAMETER.sub(lambda found: _placed(found, given, values), text), values)
 
 
 def condition_name(table: str, name: str) -> str:
@@ -119,26 +118,17 @@ def all_texts() -> Mapping[str, str]:
     return found
 
 
-def _many(value: object) -> bool:
-    return isinstance(value, list | dict)
-
-
-def _list(name: str, given: dict[str, Any]) -> str:
-    return _named(name, given[name], given)
-
-
-def _pairs(name: str, given: dict[str, Any]) -> str:
-    pairs: dict[str, Any] = given[name]
-    # SQL has no CASE without a WHEN: this one matches no value.
-    if not pairs:
-        return "WHEN NULL THEN NULL"
-    _named(f"{name}_when", pairs.keys(), given)
-    _named(f"{name}_then", pairs.values(), given)
-    return " ".join(f"WHEN :{name}_when_{at} THEN :{name}_then_{at}" for at in range(len(pairs)))
-
-
-def _named(name: str, values: Iterable[Any], given: dict[str, Any]) -> str:
-    """Give each of the values a name; all the names, as a list in SQL."""
-    each = {f"{name}_{at}": one for at, one in enumerate(values)}
-    given |= each
-    return ", ".join(f":{one}" for one in each)
+def _placed(found: re.Match[str], given: Mapping[str, Any], values: list[Any]) -> str:
+    """What stands in a text for a parameter, a list or pairs; their values are added to `values`."""
+    if (name := found["list"]) is not None:
+        several: list[Any] = given[name]
+        values += several
+        return ", ".join("?" * len(several))
+    if (name := found["pairs"]) is not None:
+        pairs: Mapping[str, Any] = given[name]
+        for each in pairs.items():
+            values += each
+        # SQL has no CASE without a WHEN: this one matches no value.
+        return " ".join(["WHEN ? THEN ?"] * len(pairs)) or "WHEN NULL THEN NULL"
+    values.append(given[found["one"]])
+    return "?"

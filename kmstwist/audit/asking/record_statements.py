@@ -23,7 +23,6 @@ _R, _E, _M = schema.records.c, schema.events.c, schema.machines.c
 #: The values of a record, as `rows.from_values` takes them.
 RECORD: Final = tuple(_R[name] for name in COLUMNS)
 _WITH_SEQ: Final = (_R.seq, *RECORD)
-_ALL: Final = schema.records.alias("every")
 
 
 def several(name: str) -> Any:
@@ -144,15 +143,9 @@ RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
     "machines of CMIDs": lambda _: select(schema.machine_cmids.c.machine).where(
         schema.machine_cmids.c.cmid.in_(several("its_names"))
     ),
-    "records with names": lambda _: (
-        # For them alone, SQLite reads only the index of names, and not all records in their order.
-        select(*_WITH_SEQ)
-        .where(_R.seq.in_(select(_ALL.c.seq).where(named(_ALL, "its_names"))))
-        .order_by(_R.seq)
-        .limit(bindparam("number"))
-    ),
-    "records without a name from addresses": lambda _: (
-        select(*_WITH_SEQ).where(from_address(several("its_names"))).order_by(_R.seq).limit(bindparam("number"))
+    "places of records with names": lambda _: select(_R.seq).where(named(schema.records, "its_names")),
+    "places of records without a name from addresses": lambda _: select(_R.seq).where(
+        from_address(several("its_names"))
     ),
     "delete records": lambda _: delete(schema.records).where(_R.seq.in_(several("seqs"))),
     "delete events with names or CMIDs": lambda _: delete(schema.events).where(

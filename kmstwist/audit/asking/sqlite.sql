@@ -505,22 +505,18 @@ SELECT machine_cmids.machine
 FROM machine_cmids
 WHERE machine_cmids.cmid IN (__[POSTCOMPILE_its_names]);
 
--- records with names
-SELECT records.seq, records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+-- places of records with names
+SELECT records.seq
 FROM records
-WHERE records.seq IN (SELECT every.seq
-FROM records AS every
-WHERE every.machine IS NOT NULL AND lower(every.machine) IN (__[POSTCOMPILE_its_names])) ORDER BY records.seq
- LIMIT :number OFFSET 0;
+WHERE records.machine IS NOT NULL AND lower(records.machine) IN (__[POSTCOMPILE_its_names]);
 
--- records without a name from addresses
-SELECT records.seq, records.record_id, records.at, records.gateway, records.client, records.peer, records.version, records.upstream, records.hresult, records.fault, records.reason, records.detail, records.receive_ms, records.answer_ms, records.bytes_in, records.bytes_out, records.machine, records.cmid, records.app_id, records.act_id, records.product, records.license_status, records.virtual_machine, records.minutes_left, records.required_count, records.count
+-- places of records without a name from addresses
+SELECT records.seq
 FROM records
 WHERE records.seq IN (WITH RECURSIVE blocks(block) AS (
     SELECT max(seq) / 4096 FROM records
     UNION ALL SELECT block - 1 FROM blocks WHERE block > (SELECT min(seq) / 4096 FROM records)
-) SELECT found.seq FROM blocks CROSS JOIN records AS found WHERE found.seq / 4096 = blocks.block AND found.machine IS NULL AND found.client IN (__[POSTCOMPILE_its_names]) LIMIT -1) ORDER BY records.seq
- LIMIT :number OFFSET 0;
+) SELECT found.seq FROM blocks CROSS JOIN records AS found WHERE found.seq / 4096 = blocks.block AND found.machine IS NULL AND found.client IN (__[POSTCOMPILE_its_names]) LIMIT -1);
 
 -- delete records
 DELETE FROM records WHERE records.seq IN (__[POSTCOMPILE_seqs]);

@@ -132,11 +132,14 @@ def _forget_records(writer: Reader, known: set[str]) -> tuple[set[str], int]:
     addresses: set[str] = set()
     hours: Counter[int] = Counter()
     number = 0
-    wanted = {"its_names": list(known), "number": STEP}
     # A record that names its machine belongs to that name, whoever had the address at the time.
-    for its_own in ("records with names", "records without a name from addresses"):
-        while found := rows(writer, its_own, wanted):
-            do(writer, "delete records", {"seqs": [row[0] for row in found]})
+    for its_own in ("places of records with names", "places of records without a name from addresses"):
+        # Searched once, which may take a while, and read in steps.
+        places = sorted(seq for (seq,) in rows(writer, its_own, {"its_names": list(known)}))
+        for begin in range(0, len(places), STEP):
+            these = {"seqs": places[begin : begin + STEP]}
+            found = rows(writer, "records at places", these)
+            do(writer, "delete records", these)
             number += len(found)
             for record in (from_values(row[1:]) for row in found):
                 addresses.add(record.client)
