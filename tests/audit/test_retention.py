@@ -37,6 +37,20 @@ def test_by_age_everything_older_goes_and_the_rest_stays(store: Engine) -> None:
     assert verify(store) == []
 
 
+@pytest.mark.parametrize("limits", [Limits(days=30), Limits(size=1, floor=1)])
+def test_sums_that_outlive_their_records_are_sound_beside_older_records_that_come_later(
+    store: Engine, limits: Limits
+) -> None:
+    cut = NOW - 30 * DAY
+    insert_batch(store, [known(cut - DAY + at, name) for at, name in enumerate(("pc1", "pc2"))])
+    insert_batch(store, [refusal(cut - DAY), known(cut + DAY, "pc1")])
+    list(prune(store, limits, NOW))
+    assert count(store, "records") == 1
+    # The events of an earlier time are imported now.
+    insert_batch(store, [known(cut - 2 * DAY + at, name) for at, name in enumerate(("pc3", "pc1", "pc2"))])
+    assert verify(store) == []
+
+
 def test_the_work_is_done_in_short_steps(store: Engine) -> None:
     insert_batch(store, [opaque(START + at) for at in range(25)])
     steps = [deleted for deleted in prune(store, Limits(days=30), NOW, step=10) if deleted]

@@ -73,15 +73,14 @@ def _some(column: ColumnElement[int]) -> Select[Any]:
     return select(func.count()).select_from(select(column).limit(bindparam("most")).subquery())
 
 
-def _oldest_records(_: str) -> Executable:
-    """Up to `number` of the oldest records, of those before an id and up to a `seq`."""
-    victims = (
-        select(_R.seq)
+def _oldest_records(column: ColumnElement[int]) -> Select[Any]:
+    """A column of up to `number` of the oldest records, of those before an id and up to a `seq`."""
+    return (
+        select(column)
         .where(_R.record_id < bindparam("before_id"), _R.seq <= bindparam("to_seq"))
         .order_by(_R.record_id)
         .limit(bindparam("number"))
     )
-    return delete(schema.records).where(_R.seq.in_(victims))
 
 
 def _oldest_events(_: str) -> Executable:
@@ -136,7 +135,8 @@ RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
     "number of events": lambda _: _some(_E.seq),
     "targets": lambda _: select(schema.forwarding.c.target).order_by(schema.forwarding.c.target),
     "forwarded": lambda _: select(func.min(schema.forwarding.c.seq)),
-    "delete the oldest records": _oldest_records,
+    "latest time of the oldest records": lambda _: select(func.max(_oldest_records(_R.at).subquery().c.at)),
+    "delete the oldest records": lambda _: delete(schema.records).where(_R.seq.in_(_oldest_records(_R.seq))),
     "delete the oldest events": _oldest_events,
     "delete events before": lambda _: delete(schema.events).where(_E.at < bindparam("before")),
     # -- forgetting

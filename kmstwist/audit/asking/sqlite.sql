@@ -486,6 +486,13 @@ FROM forwarding ORDER BY forwarding.target;
 SELECT min(forwarding.seq) AS min_1
 FROM forwarding;
 
+-- latest time of the oldest records
+SELECT max(anon_1.at) AS max_1
+FROM (SELECT records.at AS at
+FROM records
+WHERE records.record_id < :before_id AND records.seq <= :to_seq ORDER BY records.record_id
+ LIMIT :number OFFSET 0) AS anon_1;
+
 -- delete the oldest records
 DELETE FROM records WHERE records.seq IN (SELECT records.seq
 FROM records

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from kmstwist.audit.asking.facts import put_fact
 from kmstwist.audit.asking.prepared import do, sqlite_of, value
+from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.asking.transactions import PlainStore, is_embedded, outside, reading, writing
 from kmstwist.audit.plain.defaults import HOUR_MS
 from kmstwist.audit.records import first_id_at
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from kmstwist.audit.asking.transactions import Store
 
 STEP = 2000
+# A fact about the store: `deleted_until`.
+DELETED_UNTIL: Final = "records deleted until"
 # After this many steps that free nothing, no more are made: they would only lose data.
 IN_VAIN = 5
 # No record has this id or a greater one, nor a greater number; and no time is this.
@@ -140,7 +144,22 @@ def _delete_oldest(store: Store, step: int, before: int | None, floor: int = 0) 
             "before_id": _AFTER_ALL_IDS if before is None else first_id_at(before),
             "to_seq": _LAST_SEQ if forwarded is None else forwarded,
         }
-        return do(writer, "delete the oldest records", {**bounds, "number": step})
+        these = {**bounds, "number": step}
+        latest = value(writer, "latest time of the oldest records", these)
+        if latest is None:
+            return 0
+        if latest > deleted_until(writer):
+            put_fact(writer, DELETED_UNTIL, str(latest))
+        return do(writer, "delete the oldest records", these)
+
+
+def deleted_until(reader: Reader) -> int:
+    """The latest time of a record that retention has deleted (milliseconds since 1970); -1 if it has deleted none.
+
+    Sums may count records up to that time that the store no longer has, even where it has older ones: events that are
+    imported later are of any time.
+    """
+    return int(read_fact(reader, DELETED_UNTIL) or -1)
 
 
 def _delete_oldest_of_both(store: Store, step: int, floor: int) -> int:

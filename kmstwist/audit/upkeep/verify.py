@@ -31,6 +31,7 @@ from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.stored import merge
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.forget import forgotten_calls
+from kmstwist.audit.upkeep.retention import deleted_until
 from kmstwist.shown import counted
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ def _page_faults(reader: Reader) -> list[str]:
 class _Known:
     """From when on (milliseconds since 1970) the kept records tell the sums: hours' totals, and single rows.
 
-    `forgotten` has the hours of which calls were forgotten, `told` those whose total is known to be wrong.
+    Retention has deleted none later than `deleted_until`. `forgotten` has the hours of which calls were forgotten,
+    `told` those whose total is known to be wrong.
     """
 
     totals_after: int
     rows_after: int
+    deleted_until: int
     forgotten: Counter[int]
     told: frozenset[int] = frozenset()
 
@@ -93,7 +96,8 @@ def _sum_faults(reader: Reader) -> Iterator[str]:
     if oldest is None:
         return
     exact_after = int(read_fact(reader, EXACT_AFTER) or -1)
-    known = _Known(oldest, max(oldest, exact_after), forgotten_calls(reader))
+    deleted = deleted_until(reader)
+    known = _Known(max(oldest, deleted), max(oldest, deleted, exact_after), deleted, forgotten_calls(reader))
     # SQLite's own temporary file, which is gone with the connection.
     with closing(sqlite3.connect("", isolation_level=None)) as temporary:
         _compute_anew(reader, temporary, exact_after)
@@ -205,7 +209,7 @@ def _wrong_in(each: SummaryTable, row: Row, right: Row | None, stored: Reader, k
             return f"has {name} {row[name]}, and its records {right[name]}"
     if not each.hourly and row["calls"] < right["calls"]:
         return f"has calls {row['calls']}, and its records {right['calls']}"
-    if (whole or not each.hourly) and each.last is not None:
+    if each.last is not None and (whole or (not each.hourly and row[each.last] > known.deleted_until)):
         return _wrong_at_last(each, row, right, stored)
     return ""
 
