@@ -16,7 +16,7 @@ from threading import Lock
 
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.filemodes import keep_to_owner
-from kmstwist.system.sqlitefiles import MAKES_IN_MEMORY, index_of, log_of, new_file
+from kmstwist.system.sqlitefiles import MAKES_IN_MEMORY, beside, index_of, log_of, new_file
 from kmstwist.system.wholefile import write_whole
 
 _LOCK_TIMEOUT_SECONDS = 5
@@ -61,8 +61,7 @@ class SqliteFile(ABC):
 
     def _make_if_missing(self) -> None:
         """Make the whole file at once; where that cannot be, `_prepare` makes its tables one by one."""
-        files = (self._path, log_of(self._path), index_of(self._path))
-        if MAKES_IN_MEMORY and not any(map(os.path.lexists, files)):
+        if MAKES_IN_MEMORY and not any(map(os.path.lexists, (self._path, *beside(self._path)))):
             content = new_file((*self._tables, f"PRAGMA user_version = {self._schema_version}"))
             # Another process may have been faster. Where it fails, SQLite fails, too, and that is explained.
             with suppress(OSError):

@@ -45,6 +45,14 @@ def index_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-shm")
 
 
+def beside(path: Path) -> tuple[Path, ...]:
+    """Whatever SQLite may have left beside it: its log, the log's index, and a journal that undoes half a change.
+
+    SQLite would take them for a new file's, and put into it what is in them; those of an empty file it throws away.
+    """
+    return log_of(path), index_of(path), path.with_name(f"{path.name}-journal")
+
+
 def page_size_of(written: int) -> int:
     """A page's size in bytes, from the two bytes in which SQLite writes it: 1 stands for 65,536, which does not fit."""
     return 65536 if written == 1 else written

@@ -27,6 +27,7 @@ from kmstwist.audit.service import AuditService
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.system.sqlitefiles import MAGIC
 from tests.audit.making import DAY, START, opaque, recorded
+from tests.journals import leave_journal
 from tests.reactors import reactor
 
 
@@ -120,6 +121,15 @@ def test_the_log_of_a_store_that_is_gone_does_not_come_into_a_new_one(tmp_path: 
     log.write_bytes(written)
     assert is_ready(path, make=True)
     assert is_ready(path, make=True)
+
+
+def test_the_journal_of_a_file_that_is_gone_does_not_come_into_a_new_store(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    journal = leave_journal(path)
+    assert is_ready(path, make=True)
+    assert is_ready(path, make=False)
+    assert not journal.exists()
+    assert not any("others" in line for line in dump(path))
 
 
 def test_a_look_that_makes_nothing_leaves_a_store_without_tables(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.host_memory import Memory
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.store import LabStore
+from tests.journals import leave_journal
 from tests.lab.conftest import Clock, changes_of
 
 from .conftest import DAY, START, ask, machine
@@ -38,6 +39,14 @@ def test_a_file_that_is_made_in_one_piece_is_the_one_that_is_made_in_its_place(
     monkeypatch.setattr(sqlitefile, "MAKES_IN_MEMORY", False)
     assert at_once == made(tmp_path / "b.sqlite")
     assert at_once[1][1:] == [("wal",), (4096,), ("ok",)]
+
+
+def test_the_journal_of_a_file_that_is_gone_does_not_come_into_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "lab.sqlite"
+    leave_journal(path)
+    LabStore(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        assert not any("others" in line for line in file.iterdump())
 
 
 def test_a_new_store_remembers_nothing(path: Path) -> None:

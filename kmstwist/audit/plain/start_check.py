@@ -17,7 +17,7 @@ from typing import Final
 
 from kmstwist.audit.aside.pragmas import ANY, KEPT_SMALL, LOGGED, WRITING
 from kmstwist.audit.plain.faults import StoreError
-from kmstwist.system.sqlitefiles import MAGIC, MAKES_IN_MEMORY, log_of, new_file
+from kmstwist.system.sqlitefiles import MAGIC, MAKES_IN_MEMORY, beside, new_file
 from kmstwist.system.wholefile import write_whole
 
 #: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
@@ -40,7 +40,7 @@ def is_ready(path: Path, *, make: bool) -> bool:
     """
     try:
         with locked(path) as was_missing:
-            if make and was_missing and MAKES_IN_MEMORY and not log_of(path).exists():
+            if make and was_missing and MAKES_IN_MEMORY and not any(map(os.path.lexists, beside(path))):
                 write_whole(path, new_file((KEPT_SMALL, *new_tables(), own_number())))
                 return True
             return _is_ready(path, make=make)
