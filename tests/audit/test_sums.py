@@ -135,6 +135,28 @@ def test_verify_names_each_row_that_is_missing_or_too_many_wherever_it_stands(st
     assert len(found) == len(missing) + len(extra)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE records SET at = 'x' WHERE seq = 1", "records: 1 row without a number in at"),
+        ("UPDATE records SET machine = x'ff'", "records: 2 rows without a text in machine"),
+        ("UPDATE records SET record_id = 'ab' WHERE seq = 1", "records: 1 row without an id in record_id"),
+        ("UPDATE records SET reason = 'none' WHERE seq = 1", "records: 1 row with an unknown reason"),
+        ("UPDATE machines SET calls = 'many'", "machines: 1 row without a number in calls"),
+        ("UPDATE machines SET first_seen = x'00'", "machines: 1 row without a number in first_seen"),
+        ("UPDATE hourly_activity SET hour = 'x'", "hourly_activity: 1 row without a number in hour"),
+        ("UPDATE hourly_activity SET hour = 9000000000000000", "the hour from hour 9000000000000000 since 1970 has"),
+        ("INSERT INTO facts VALUES ('forgotten', '[1]')", "facts: what is noted about"),
+        ("INSERT INTO facts VALUES ('records deleted until', 'x')", "facts: what is noted about"),
+    ],
+)
+def test_verify_names_the_column_with_values_that_it_cannot_have(store: Engine, change: str, said: str) -> None:
+    insert_batch(store, [known(START + at, "pc1") for at in range(2)])
+    with writing(store) as connection:
+        connection.exec_driver_sql(change)
+    assert any(fault.startswith(said) for fault in verify(store))
+
+
 def test_two_machines_of_one_moment_are_both_sound_whichever_was_counted_last(store: Engine) -> None:
     insert_batch(store, [opaque(START), *(known(START + HOUR, "pc1", f"10.0.0.{last}") for last in range(4))])
     with writing(store) as connection:

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, FromClause, Select, bindparam, delete, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    FromClause,
+    Select,
+    bindparam,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+)
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import insert_for
@@ -135,7 +147,10 @@ RECORD_STATEMENTS: Final[Mapping[str, Made]] = {
     "number of events": lambda _: _some(_E.seq),
     "targets": lambda _: select(schema.forwarding.c.target).order_by(schema.forwarding.c.target),
     "forwarded": lambda _: select(func.min(schema.forwarding.c.seq)),
-    "latest time of the oldest records": lambda _: select(func.max(_oldest_records(_R.at).subquery().c.at)),
+    # As a number, even where a damaged file of SQLite's has something else.
+    "latest time of the oldest records": lambda _: select(
+        func.max(cast(_oldest_records(_R.at).subquery().c.at, BigInteger))
+    ),
     "delete the oldest records": lambda _: delete(schema.records).where(_R.seq.in_(_oldest_records(_R.seq))),
     "delete the oldest events": _oldest_events,
     "delete events before": lambda _: delete(schema.events).where(_E.at < bindparam("before")),

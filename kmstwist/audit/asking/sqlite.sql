@@ -487,7 +487,7 @@ SELECT min(forwarding.seq) AS min_1
 FROM forwarding;
 
 -- latest time of the oldest records
-SELECT max(anon_1.at) AS max_1
+SELECT max(CAST(anon_1.at AS BIGINT)) AS max_1
 FROM (SELECT records.at AS at
 FROM records
 WHERE records.record_id < :before_id AND records.seq <= :to_seq ORDER BY records.record_id

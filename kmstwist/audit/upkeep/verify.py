@@ -32,6 +32,7 @@ from kmstwist.audit.sums.stored import merge
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.forget import forgotten_calls
 from kmstwist.audit.upkeep.retention import deleted_until
+from kmstwist.audit.upkeep.values import wrong_values
 from kmstwist.shown import counted
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def verify(store: Store) -> list[str]:
     with reading(store) as reader:
         if fault := _revision_fault(reader):
             return [fault]
-        return [*_page_faults(reader), *islice(_sum_faults(reader), TOLD + 1)]
+        faults = _page_faults(reader)
+        # What is no number cannot be added up.
+        values = _value_faults(reader)
+        return [*faults, *(values or islice(_sum_faults(reader), TOLD + 1))]
 
 
 def _revision_fault(reader: Reader) -> str | None:
@@ -74,6 +78,21 @@ def _page_faults(reader: Reader) -> list[str]:
         return []
     found = [str(row[0]) for row in driver.execute(f"PRAGMA integrity_check({TOLD + 1})")]
     return [] if found == ["ok"] else [f"SQLite: {fault}" for fault in found]
+
+
+def _value_faults(reader: Reader) -> list[str]:
+    driver = sqlite_of(reader)
+    found = [] if driver is None else list(wrong_values(driver))
+    try:
+        _noted(reader)
+    except (ValueError, TypeError, AttributeError):
+        found.append("facts: what is noted about deleted and forgotten records cannot be read")
+    return found
+
+
+def _noted(reader: Reader) -> tuple[int, int, Counter[int]]:
+    """Up to when the sums are not exact, and records were deleted; and how many calls of each hour were forgotten."""
+    return int(read_fact(reader, EXACT_AFTER) or -1), deleted_until(reader), forgotten_calls(reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +114,8 @@ def _sum_faults(reader: Reader) -> Iterator[str]:
     oldest = value(reader, "least time of a record")
     if oldest is None:
         return
-    exact_after = int(read_fact(reader, EXACT_AFTER) or -1)
-    deleted = deleted_until(reader)
-    known = _Known(max(oldest, deleted), max(oldest, deleted, exact_after), deleted, forgotten_calls(reader))
+    exact_after, deleted, forgotten = _noted(reader)
+    known = _Known(max(oldest, deleted), max(oldest, deleted, exact_after), deleted, forgotten)
     # SQLite's own temporary file, which is gone with the connection.
     with closing(sqlite3.connect("", isolation_level=None)) as temporary:
         _compute_anew(reader, temporary, exact_after)
@@ -243,4 +261,8 @@ def _shown(each: SummaryTable, row: Row) -> str:
 
 
 def _hour(hour: int) -> str:
-    return f"{datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        return f"{datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        # Beyond the year 9999, as no clock has it.
+        return f"hour {hour} since 1970"
