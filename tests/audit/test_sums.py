@@ -146,8 +146,8 @@ def test_verify_names_each_row_that_is_missing_or_too_many_wherever_it_stands(st
         ("UPDATE machines SET first_seen = x'00'", "machines: 1 row without a number in first_seen"),
         ("UPDATE hourly_activity SET hour = 'x'", "hourly_activity: 1 row without a number in hour"),
         ("UPDATE hourly_activity SET hour = 9000000000000000", "the hour from hour 9000000000000000 since 1970 has"),
-        ("INSERT INTO facts VALUES ('forgotten', '[1]')", "facts: what is noted about"),
-        ("INSERT INTO facts VALUES ('records deleted until', 'x')", "facts: what is noted about"),
+        ("INSERT INTO facts VALUES ('forgotten', '[1]')", "facts: what it notes as"),
+        ("INSERT INTO facts VALUES ('records deleted until', 'x')", "facts: what it notes as"),
     ],
 )
 def test_verify_names_the_column_with_values_that_it_cannot_have(store: Engine, change: str, said: str) -> None:

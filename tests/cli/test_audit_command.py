@@ -259,3 +259,25 @@ def test_a_salt_is_not_imported_over_the_one_that_the_store_is_hashed_with(store
     other.write_text("something else")
     result = CliRunner().invoke(kmstwist, ["audit", "salt", "import", "--store", str(store.url.database), str(other)])
     assert "holds no exported salt" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        ("UPDATE records SET record_id = 'x'", ["forget", "pc1", "--yes"], "values that no record can have"),
+        ("INSERT INTO facts VALUES ('forgotten', '[1]')", ["forget", "pc1", "--yes"], "notes as 'forgotten'"),
+        ("INSERT INTO facts VALUES ('privacy', '{}')", ["forget", "pc1", "--yes"], "notes as 'privacy'"),
+        ("INSERT INTO facts VALUES ('records deleted until', 'x')", ["vacuum", "--older-than", "1d"], "deleted until'"),
+    ],
+)
+def test_a_damaged_store_is_told_of_and_left_as_it_is(
+    store: Engine, change: str, arguments: list[str], said: str
+) -> None:
+    insert_batch(store, [known(NOW_MS - 50 * DAY, "pc1")])
+    with writing(store) as connection:
+        connection.exec_driver_sql(change)
+    result = run(store, *arguments)
+    assert result.exit_code == 1
+    assert said in result.output
+    with writing(store) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar() == 1

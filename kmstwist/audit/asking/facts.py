@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kmstwist.audit.asking.prepared import do, rows
 from kmstwist.audit.asking.questions import read_fact
@@ -16,20 +17,36 @@ if TYPE_CHECKING:
     from kmstwist.audit.asking.questions import Reader
     from kmstwist.audit.asking.transactions import Store
 
+T = TypeVar("T")
+
 
 def put_fact(store: Reader, name: str, value: str) -> None:
     """Write a fact about the store, in place of an earlier one of that name."""
     do(store, "put a fact", {"name": name, "value": value})
 
 
+def noted(store: Reader, name: str, read: Callable[[str], T], otherwise: T) -> T:
+    """A fact about the store, as `read` reads it, and `otherwise` where there is none.
+
+    Raises StoreError for one that cannot be read: somebody has changed it, or the file is damaged.
+    """
+    found = read_fact(store, name)
+    if found is None:
+        return otherwise
+    try:
+        return read(found)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"what it notes as {name!r} cannot be read", "restore it from a backup") from error
+
+
 def write_policy(store: Store, policy: PrivacyPolicy, salt_file: Path) -> None:
     """Note the privacy policy of the store's records in the store, so that tools follow the same one."""
-    noted = json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)})
+    text = json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)})
     with reading(store) as reader:
-        if read_fact(reader, PRIVACY) == noted:
+        if read_fact(reader, PRIVACY) == text:
             return
     with writing(store) as writer:
-        put_fact(writer, PRIVACY, noted)
+        put_fact(writer, PRIVACY, text)
 
 
 def stored_privacy(store: Store) -> Privacy:
@@ -38,14 +55,12 @@ def stored_privacy(store: Store) -> Privacy:
     Raises StoreError if the policy hashes and its salt is missing.
     """
     with reading(store) as reader:
-        noted = read_fact(reader, PRIVACY)
-    if noted is None:
+        found = noted(reader, PRIVACY, _policy_and_salt, None)
+    if found is None:
         return Privacy(PrivacyPolicy(), b"")
-    found = json.loads(noted)
-    policy = PrivacyPolicy.from_dict(found["policy"])
-    if "hash" not in found["policy"].values():
+    policy, salt = found
+    if salt is None:
         return Privacy(policy, b"")
-    salt = Path(found["salt"])
     if not salt.exists():
         raise StoreError(
             f"this store's names are hashed with the salt in {salt}, which is missing", "restore that file"
@@ -54,6 +69,13 @@ def stored_privacy(store: Store) -> Privacy:
         return Privacy(policy, load_salt(salt))
     except (SaltError, OSError) as error:
         raise StoreError.of(error) from error
+
+
+def _policy_and_salt(text: str) -> tuple[PrivacyPolicy, Path | None]:
+    """A policy, and the file of its salt, if it hashes."""
+    found = json.loads(text)
+    hashes = "hash" in found["policy"].values()
+    return PrivacyPolicy.from_dict(found["policy"]), Path(found["salt"]) if hashes else None
 
 
 def targets(store: Store) -> list[str]:

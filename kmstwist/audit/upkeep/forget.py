@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kmstwist.audit.asking.facts import put_fact
+from kmstwist.audit.asking.facts import noted, put_fact
 from kmstwist.audit.asking.prepared import do, rows, sqlite_of
-from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.asking.transactions import is_embedded, outside, reading, writing
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Keep, Privacy
+from kmstwist.audit.records import Record
 from kmstwist.audit.rows import from_values
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
@@ -141,7 +143,7 @@ def _forget_records(writer: Reader, known: set[str]) -> tuple[set[str], int]:
             found = rows(writer, "records at places", these)
             do(writer, "delete records", these)
             number += len(found)
-            for record in (from_values(row[1:]) for row in found):
+            for record in map(_record, found):
                 addresses.add(record.client)
                 if (row := HOURLY_ACTIVITY.row(record)) is not None:
                     hours[row["hour"]] += row["calls"]
@@ -152,5 +154,19 @@ def _forget_records(writer: Reader, known: set[str]) -> tuple[set[str], int]:
 
 def forgotten_calls(reader: Reader) -> Counter[int]:
     """How many calls of each hour (since 1970) were forgotten: they are in the sums and no longer in the records."""
-    noted: dict[str, int] = json.loads(read_fact(reader, FORGOTTEN) or "{}")
-    return Counter({int(hour): calls for hour, calls in noted.items()})
+    return noted(reader, FORGOTTEN, _counted, Counter())
+
+
+def _counted(text: str) -> Counter[int]:
+    return Counter({int(hour): int(calls) for hour, calls in json.loads(text).items()})
+
+
+def _record(row: Sequence[Any]) -> Record:
+    """A record behind its `seq`. Raises StoreError."""
+    try:
+        return from_values(row[1:])
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(
+            "one of its records has values that no record can have",
+            "kmstwist audit verify names them; restore it from a backup",
+        ) from error

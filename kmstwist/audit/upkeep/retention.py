@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from kmstwist.audit.asking.facts import put_fact
+from kmstwist.audit.asking.facts import noted, put_fact
 from kmstwist.audit.asking.prepared import do, sqlite_of, value
-from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.asking.transactions import PlainStore, is_embedded, outside, reading, writing
 from kmstwist.audit.plain.defaults import HOUR_MS
 from kmstwist.audit.records import first_id_at
@@ -159,7 +158,7 @@ def deleted_until(reader: Reader) -> int:
     Sums may count records up to that time that the store no longer has, even where it has older ones: events that are
     imported later are of any time.
     """
-    return int(read_fact(reader, DELETED_UNTIL) or -1)
+    return noted(reader, DELETED_UNTIL, int, -1)
 
 
 def _delete_oldest_of_both(store: Store, step: int, floor: int) -> int:

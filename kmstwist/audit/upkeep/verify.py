@@ -17,12 +17,13 @@ from itertools import islice
 from math import isclose
 from typing import TYPE_CHECKING, Any, Final
 
+from kmstwist.audit.asking.facts import noted
 from kmstwist.audit.asking.plain_sqlite import PlainConnection
 from kmstwist.audit.asking.prepared import each as each_row
 from kmstwist.audit.asking.prepared import rows, sqlite_of, value
-from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.asking.transactions import reading
 from kmstwist.audit.plain.defaults import HOUR_MS
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.plain.revision import fault_of, revision_in
 from kmstwist.audit.plain.start_check import new_tables
 from kmstwist.audit.records import Record, first_id_at
@@ -85,14 +86,14 @@ def _value_faults(reader: Reader) -> list[str]:
     found = [] if driver is None else list(wrong_values(driver))
     try:
         _noted(reader)
-    except (ValueError, TypeError, AttributeError):
-        found.append("facts: what is noted about deleted and forgotten records cannot be read")
+    except StoreError as error:
+        found.append(f"facts: {error.problem.what}")
     return found
 
 
 def _noted(reader: Reader) -> tuple[int, int, Counter[int]]:
     """Up to when the sums are not exact, and records were deleted; and how many calls of each hour were forgotten."""
-    return int(read_fact(reader, EXACT_AFTER) or -1), deleted_until(reader), forgotten_calls(reader)
+    return noted(reader, EXACT_AFTER, int, -1), deleted_until(reader), forgotten_calls(reader)
 
 
 @dataclass(frozen=True, slots=True)
