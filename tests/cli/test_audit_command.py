@@ -281,3 +281,12 @@ def test_a_damaged_store_is_told_of_and_left_as_it_is(
     assert said in result.output
     with writing(store) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar() == 1
+
+
+def test_a_file_system_that_is_mounted_read_only_is_named(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = os.statvfs(str(store.url.database))
+    mounted = os.statvfs_result([*found[:8], found.f_flag | os.ST_RDONLY, *found[9:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: mounted)
+    result = run(store, "vacuum")
+    assert result.exit_code == 1
+    assert "is mounted read-only; mount it for writing" in result.output

@@ -249,6 +249,10 @@ def _check_file(store: str, path: Path, *, writes: bool) -> None:
         raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
     if not path.is_file():
         raise click.ClickException(f"{path} is no file; name the audit store's file, such as audit.sqlite")
+    if writes and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise click.ClickException(
+            f"the audit store {path} is on a file system that is mounted read-only; mount it for writing"
+        )
     if not os.access(path, os.W_OK if writes else os.R_OK, effective_ids=True):
         raise click.ClickException(
             f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
