@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 from kmstwist.audit.asking.generate import texts
 from kmstwist.audit.asking.limits import Condition, like
 from kmstwist.audit.asking.plain_sqlite import TEXTS, PlainConnection, reading
+from kmstwist.audit.asking.prepared import each
 from kmstwist.audit.asking.questions import ask, column, value
 from kmstwist.audit.engine import sqlite_path
 from kmstwist.audit.store import insert_batch
@@ -53,6 +55,15 @@ def test_a_list_may_be_empty_and_a_product_without_a_name(store: Engine) -> None
         answer = ask(reader, "machines by product", active_after=0, called={}, applications={})
         ((called, _, application, number, *_),) = answer
         assert (called, application, number) == ("Windows 10 Enterprise", None, 1)
+
+
+def test_rows_that_are_not_read_to_the_end_may_outlive_their_connection(store: Engine) -> None:
+    insert_batch(store, [known(START + at, f"pc-{at}") for at in range(3)])
+    with reading(sqlite_path(store), 1) as reader:
+        left = each(reader, "machines: all")
+        assert isinstance(left, Generator)
+        next(left)
+    left.close()
 
 
 class Noting(sqlite3.Connection):

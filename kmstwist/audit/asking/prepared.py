@@ -55,8 +55,10 @@ def each(reader: Reader, statement: str, values: Mapping[str, Any] = _NOTHING) -
         with _execute(reader, statement, values, yield_per=1000) as found:
             yield from found
         return
-    with errors_of(reader), closing(plain.run(statement, values)) as cursor:
-        yield from cursor
+    with errors_of(reader):
+        # `yield from` would close the cursor, too, which fails where its connection is closed already, as after Ctrl-C.
+        for found in plain.run(statement, values):
+            yield found
 
 
 def do(reader: Reader, statement: str, values: Mapping[str, Any] = _NOTHING) -> int:
