@@ -110,6 +110,11 @@ class LabKey:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
+            if path.is_symlink():
+                raise LabKeyError(
+                    f"the lab key {path} is a link to {path.readlink()}, which is not there",
+                    "put the lab's key there, or remove the link to have a new one made",
+                ) from None
             raise LabKeyError(
                 f"there is no lab key at {path}", f"start the lab once (twistd -n kms) or copy its {KEY_FILE_NAME} here"
             ) from None

@@ -102,6 +102,15 @@ def test_a_missing_key_is_explained(tmp_path: Path) -> None:
         LabKey.load(tmp_path / "lab.key")
 
 
+def test_a_link_to_a_key_that_is_not_there_is_named_also_where_a_key_would_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "lab.key"
+    path.symlink_to("/nowhere/lab.key")
+    for key in (LabKey.load, lambda link: LabKey.load_or_create(link, os.urandom)):
+        with pytest.raises(LabKeyError, match="is a link to /nowhere/lab[.]key, which is not there"):
+            key(path)
+    assert path.is_symlink()
+
+
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabKeyError, match="is not a file"):
         LabKey.load(tmp_path)
