@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from kmstwist.audit.asking.plain_sqlite import PlainConnection
@@ -25,30 +25,22 @@ class PlainStore:
         self.connection = connection
 
 
-@contextmanager
-def reading(store: Store) -> Iterator[Reader]:
+def reading(store: Store) -> AbstractContextManager[Reader]:
     """Read in one transaction: one consistent view, which does not wait for writers."""
     if isinstance(store, PlainStore):
-        with _begun(store.connection, "BEGIN") as connection:
-            yield connection
-        return
+        return _begun(store.connection, "BEGIN")
     from kmstwist.audit.engine import reading as reading_all
 
-    with reading_all(store) as connection:
-        yield connection
+    return reading_all(store)
 
 
-@contextmanager
-def writing(store: Store) -> Iterator[Reader]:
+def writing(store: Store) -> AbstractContextManager[Reader]:
     """Write in one transaction, committed at the end, rolled back on any exception."""
     if isinstance(store, PlainStore):
-        with _begun(store.connection, "BEGIN IMMEDIATE") as connection:
-            yield connection
-        return
+        return _begun(store.connection, "BEGIN IMMEDIATE")
     from kmstwist.audit.engine import writing as writing_all
 
-    with writing_all(store) as connection:
-        yield connection
+    return writing_all(store)
 
 
 @contextmanager
