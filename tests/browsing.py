@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 from tests.conftest import find_program
 from tests.waiting import PATIENCE
 
 #: Makes a page with a width and a colour scheme. Returns it with the list of the browser's complaints.
 PageMaker = Callable[..., tuple[Page, list[str]]]
+
+
+def _complaint(message: ConsoleMessage) -> str:
+    return f"{message.text} at {message.location['url']}"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def browser_page(chromium: Any) -> Iterator[PageMaker]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("console", lambda message: complaints.append(_complaint(message)) if message.type != "log" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("requestfailed", lambda request: complaints.append(f"{request.url} failed: {request.failure}"))
         return page, complaints
