@@ -42,7 +42,7 @@ from kmstwist.telemetry.lines import FORMATTERS, FloodLimit, LineObserver
 #: What a reader can follow: goals of the program's layout.
 FILES, MOVES = 20, 55
 _PACKAGE = str(Path(kmstwist.__file__).parent) + os.sep
-_WARM_UP, _COUNTED = 20, 15
+_WARM_UP, _COUNTED = 20, 60
 #: Seconds of requests after which a process aside commits their records.
 _BUSY = 5.0
 
