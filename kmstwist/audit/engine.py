@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -23,9 +23,6 @@ from kmstwist.audit.records import first_id_at
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
 from kmstwist.system.sqlitefiles import uri_for_reading
-
-if TYPE_CHECKING:
-    import sqlite3
 
 # A server that falls silent (its machine lost power, the network failed) is detected within a minute, not two hours.
 _POSTGRESQL = {
@@ -188,12 +185,6 @@ def vacuum(engine: Engine) -> None:
     """Free what was deleted in a PostgreSQL."""
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
-
-
-def driver_of(connection: Connection) -> sqlite3.Connection:
-    """The driver's own connection to an SQLite store: what it runs begins no transaction."""
-    driver: Any = connection.connection.dbapi_connection
-    return cast("sqlite3.Connection", driver)
 
 
 def is_sqlite(engine: Engine) -> bool:

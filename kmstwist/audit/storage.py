@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
 from kmstwist.audit.aside.committer import Committer
-from kmstwist.audit.engine import driver_of, is_sqlite, open_engine, sqlite_path
+from kmstwist.audit.asking.transactions import outside
+from kmstwist.audit.engine import is_sqlite, open_engine, sqlite_path
 from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
@@ -194,8 +195,9 @@ class Storage:
     @staticmethod
     def _empty_log(engine: Engine) -> bool:
         """Bring what is in the log into the store's file; whether that is all. It is not while somebody reads."""
-        with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
-            ((busy, _, _),) = driver_of(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with suppress(DBAPIError, StoreError, sqlite3.Error), outside(engine) as driver:
+            assert driver is not None, "it is a file"
+            ((busy, _, _),) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return not busy
         return False
 

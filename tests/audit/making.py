@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 from twisted.internet.defer import Deferred
 
+from kmstwist.audit.asking.prepared import sqlite_of
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.revision import MIGRATIONS
@@ -122,3 +124,10 @@ def recorded(audit: AuditService | AuditWriter, record: Record) -> Deferred[None
     told: Deferred[None] = Deferred()
     audit.take(record, lambda why: told.callback(None) if why is None else told.errback(why))
     return told
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection below one of SQLAlchemy's."""
+    found = sqlite_of(connection)
+    assert found is not None
+    return found

@@ -23,7 +23,7 @@ from kmstwist.audit.asking import found
 from kmstwist.audit.asking.found import from_address, narrowed, of_machine, recorded_at
 from kmstwist.audit.asking.limits import A_NAME, AN_ADDRESS, IN_THE_HOUR, MOST, places_of, standing_records
 from kmstwist.audit.asking.plain_sqlite import all_texts
-from kmstwist.audit.engine import driver_of, reading, writing
+from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.revision import MIGRATIONS
 from kmstwist.audit.records import Record
@@ -33,7 +33,7 @@ from kmstwist.audit.store import insert_batch
 from kmstwist.audit.views.calls import Which, latest_calls, machine_calls
 from kmstwist.audit.views.machines import Wanted, list_machines, machine_rows
 from kmstwist.reasons import Reason
-from tests.audit.making import START, known, new_store, opaque, refusal
+from tests.audit.making import START, driver_of, known, new_store, opaque, refusal
 
 NOW = datetime.fromtimestamp(START / 1000 + 100, UTC)
 #: Where records may stand: at both ends of blocks, and with blocks without a record between them.

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.targets import register
-from kmstwist.audit.engine import driver_of, reading, writing
+from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
@@ -16,7 +16,7 @@ from kmstwist.audit.upkeep.forget import STEP, forget
 from kmstwist.audit.upkeep.limits import FLOOR, Limits
 from kmstwist.audit.upkeep.retention import Outcome, prune, size_in_use
 from kmstwist.audit.upkeep.verify import verify
-from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
+from tests.audit.making import DAY, HOUR, START, driver_of, known, opaque, refusal, uuid
 
 NOW = START + 100 * DAY
 OPEN = Privacy(PrivacyPolicy(), b"")

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import driver_of, open_engine, reading, writing
+from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import AuditUnavailable, StoreError, StoreUnavailable
@@ -31,7 +31,7 @@ from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.logevents import AUDIT_FAILING
 from kmstwist.server.monitoring import store_of_workers
-from tests.audit.making import DAY, START, known, new_store, opaque, recorded
+from tests.audit.making import DAY, START, driver_of, known, new_store, opaque, recorded
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
 

@@ -19,7 +19,7 @@ from kmstwist.audit.asking.plain_sqlite import PlainConnection
 
 # What works on a file by SQLite's own module loads none of it.
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, CursorResult
+    from sqlalchemy import CursorResult
 
     from kmstwist.audit.asking.questions import Reader
 
@@ -74,9 +74,7 @@ def do_for_each(reader: Reader, statement: str, changes: Sequence[Mapping[str, A
     if not changes:
         return
     if (plain := _plain(reader)) is None:
-        from kmstwist.audit.asking.prepared_statements import prepared
-
-        _over_sqlalchemy(reader).execute(prepared(statement, "postgresql"), list(changes))
+        _execute(reader, statement, changes)
         return
     with errors_of(reader):
         plain.run_for_each(statement, changes)
@@ -113,14 +111,14 @@ def _plain(reader: Reader) -> PlainConnection | None:
 
 
 def _execute(
-    reader: Reader, statement: str, values: Mapping[str, Any], *, yield_per: int | None = None
+    reader: Reader,
+    statement: str,
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    yield_per: int | None = None,
 ) -> CursorResult[Any]:
+    assert not isinstance(reader, PlainConnection)
     from kmstwist.audit.asking.prepared_statements import prepared
 
     options = {} if yield_per is None else {"yield_per": yield_per}
-    return _over_sqlalchemy(reader).execute(prepared(statement, "postgresql"), dict(values), execution_options=options)
-
-
-def _over_sqlalchemy(reader: Reader) -> Connection:
-    assert not isinstance(reader, PlainConnection)
-    return reader
+    return reader.execute(prepared(statement, "postgresql"), values, execution_options=options)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from kmstwist.audit.asking.plain_sqlite import PlainConnection
+from kmstwist.audit.asking.prepared import sqlite_of
 
 # What works on a file by SQLite's own module loads none of it.
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def outside(store: Store) -> Iterator[sqlite3.Connection | None]:
     if isinstance(store, PlainStore):
         yield store.connection
         return
-    from kmstwist.audit.engine import driver_of
-
     with store.connect() as connection:
-        yield driver_of(connection) if connection.dialect.name == "sqlite" else None
+        yield sqlite_of(connection)
 
 
 def is_embedded(store: Store) -> bool:

@@ -74,7 +74,7 @@ class SummaryTable:
     @cached_property
     def values(self) -> Callable[[Record], Values]:
         """Takes from a record that counts the values of the row that it alone would make."""
-        return attrgetter(*(self.of[name] for name in self.columns))
+        return attrgetter(*self.of.values())
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import click
 
 from kmstwist.cli import completing
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
-from kmstwist.cli.audit.store import file_to_copy, progress_bar, store_option, store_to_read, store_to_write
+from kmstwist.cli.audit.store import file_to_copy, progress_bar, store_at, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
@@ -65,7 +65,7 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from error
     deleted, outcome = 0, Outcome()
-    with store_to_write(store) as opened:
+    with store_at(store, writes=True) as opened:
         if max_size is not None and not is_embedded(opened):
             raise click.UsageError("--max-size is for the embedded store; give --older-than for PostgreSQL")
         with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
@@ -109,7 +109,7 @@ def verify(as_json: bool, store: str) -> None:
     from kmstwist.audit.upkeep.verify import TOLD
     from kmstwist.audit.upkeep.verify import verify as faults_of
 
-    with store_to_read(store) as opened:
+    with store_at(store) as opened:
         faults = faults_of(opened)
     more = len(faults) > TOLD
     if as_json:
@@ -142,7 +142,7 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
     def listed(names: Sequence[str]) -> str:
         return ", ".join(names[:TOLD]) + (" and others" if len(names) > TOLD else "")
 
-    with store_to_write(store) as opened:
+    with store_at(store, writes=True) as opened:
         if not yes:
             click.confirm(f"Remove every trace of {machine}?", abort=True)
         embedded = is_embedded(opened)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from kmstwist.audit.events.reading.zone import SystemZone
-from kmstwist.cli.audit.store import opened, progress_bar, store_option, store_to_write
+from kmstwist.cli.audit.store import opened, progress_bar, store_at, store_option
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
@@ -72,7 +72,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     unread: list[Path] = []
     broken = 0
     _refuse_all_unreadable(files)
-    with store_to_write(store, makes=True) as opened_store:
+    with store_at(store, writes=True, makes=True) as opened_store:
         importer = _importer(opened_store, zone, window, dns)
         for path in files:
             result = _import(importer, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kmstwist.cli.audit.store import read_from, store_option, store_to_write
+from kmstwist.cli.audit.store import read_from, store_at, store_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.shown import counted
@@ -36,7 +36,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
     from kmstwist.system.rights import opened as opened_file
 
     unread = 0
-    with store_to_write(store, makes=True) as opened:
+    with store_at(store, writes=True, makes=True) as opened:
         for path in files:
             try:
                 with opened_file(path) as file:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from kmstwist.cli.audit.store import default_store, read_from, store_option, store_to_write
+from kmstwist.cli.audit.store import default_store, read_from, store_at, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
@@ -79,7 +79,7 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
         )
     try:
         if "://" not in store and Path(store).exists():
-            with store_to_write(store) as own:
+            with store_at(store, writes=True) as own:
                 found, former = import_salt(file, place, own)
         else:
             found, former = import_salt(file, place, None)

@@ -95,18 +95,13 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import is_sqlite, open_engine, open_reader, sqlite_path
-    from kmstwist.audit.migrate import migrate, revision_fault
+    from kmstwist.audit.migrate import revision_fault
 
     with ExitStack() as rights, _explained(store, SQLAlchemyError):
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
             path = sqlite_path(engine)
-            rights.enter_context(rights_in(path.parent))
-            _check_sight(path)
-            if makes and not path.exists():
-                migrate(engine)
-                say(f"{path}: made a new store", err=True)
-            _check_file(store, path, writes=writes)
+            _check_place(rights, store, path, writes=writes, makes=makes)
             if not writes:
                 engine = open_reader(path, busy_timeout=PATIENCE)
         try:
@@ -119,19 +114,27 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
 
 
 @contextmanager
-def read_from(store: str) -> Iterator[Reader]:
-    """Read the store in one transaction; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
+def store_at(store: str, *, writes: bool = False, makes: bool = False) -> Iterator[Store]:
+    """As `opened`, for transactions (`asking.transactions`). For a file SQLAlchemy is not loaded."""
     if "://" in store:
-        from kmstwist.audit.engine import reading as reading_all
-
-        with opened(store) as engine, reading_all(engine) as connection:
-            yield connection
+        with opened(store, writes=writes, makes=makes) as engine:
+            yield engine
         return
-    from kmstwist.audit.asking.plain_sqlite import reading
-    from kmstwist.audit.plain.revision import fault_of, revision_in
+    from kmstwist.audit.asking.plain_sqlite import connect, connect_to_write
+    from kmstwist.audit.asking.transactions import PlainStore
 
-    with _file_of(store, writes=False) as path, reading(path, PATIENCE) as reader:
-        _check_revision(store, fault_of(revision_in(reader.connection), embedded=True))
+    connected = connect_to_write if writes else connect
+    with _file_of(store, writes=writes, makes=makes) as path, closing(connected(path, PATIENCE)) as connection:
+        _check_revision_in(store, connection)
+        yield PlainStore(connection)
+
+
+@contextmanager
+def read_from(store: str) -> Iterator[Reader]:
+    """Read the store in one transaction; otherwise as `store_at`."""
+    from kmstwist.audit.asking.transactions import reading
+
+    with store_at(store) as opened_store, reading(opened_store) as reader:
         yield reader
 
 
@@ -152,36 +155,6 @@ def file_to_copy(store: str) -> Iterator[Path]:
 
 
 @contextmanager
-def store_to_read(store: str) -> Iterator[Store]:
-    """Open the store for transactions that read; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
-    if "://" in store:
-        with opened(store) as engine:
-            yield engine
-        return
-    from kmstwist.audit.asking.plain_sqlite import connect
-    from kmstwist.audit.asking.transactions import PlainStore
-
-    with _file_of(store, writes=False) as path, closing(connect(path, PATIENCE)) as connection:
-        _check_revision_in(store, connection)
-        yield PlainStore(connection)
-
-
-@contextmanager
-def store_to_write(store: str, *, makes: bool = False) -> Iterator[Store]:
-    """Open the store for transactions that write; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
-    if "://" in store:
-        with opened(store, writes=True, makes=makes) as engine:
-            yield engine
-        return
-    from kmstwist.audit.asking.plain_sqlite import connect_to_write
-    from kmstwist.audit.asking.transactions import PlainStore
-
-    with _file_of(store, writes=True, makes=makes) as path, closing(connect_to_write(path, PATIENCE)) as connection:
-        _check_revision_in(store, connection)
-        yield PlainStore(connection)
-
-
-@contextmanager
 def _file_of(store: str, *, writes: bool, makes: bool = False) -> Iterator[Path]:
     """The path of a store that is a file, which this user may read, or write; errors become sentences for the user.
 
@@ -189,12 +162,17 @@ def _file_of(store: str, *, writes: bool, makes: bool = False) -> Iterator[Path]
     """
     path = Path(store)
     with ExitStack() as rights, _explained(store):
-        rights.enter_context(rights_in(path.parent))
-        _check_sight(path)
-        if makes and not path.exists():
-            _make(path)
-        _check_file(store, path, writes=writes)
+        _check_place(rights, store, path, writes=writes, makes=makes)
         yield path
+
+
+def _check_place(rights: ExitStack, store: str, path: Path, *, writes: bool, makes: bool) -> None:
+    """Raise `ClickException` if this user cannot read, or write, the store's file. The folder's rights are entered."""
+    rights.enter_context(rights_in(path.parent))
+    _check_sight(path)
+    if makes and not path.exists():
+        _make(path)
+    _check_file(store, path, writes=writes)
 
 
 def _make(path: Path) -> None:
